@@ -1,0 +1,38 @@
+// swift-tools-version: 6.1
+
+import PackageDescription
+
+// The house, bottom up: a target may depend on those above it, never on those below.
+let package = Package(
+  name: "swift-dms",
+  products: [
+    .executable(name: "dms", targets: ["DMSCommand"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+  ],
+  targets: [
+    .target(name: "CKernels"),
+    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "CNUMA", pkgConfig: "numa", providers: [.apt(["libnuma-dev"])]),
+    .target(name: "DMSPlatform", dependencies: ["CKernels", "CNUMA"]),
+    .target(name: "DMSTensor"),
+    .target(name: "DMSKernels", dependencies: ["COpenBLAS", "DMSPlatform", "DMSTensor"]),
+    .target(name: "DMSText", dependencies: ["DMSPlatform"]),
+    .target(name: "DMSCheckpoint", dependencies: ["DMSPlatform", "DMSTensor", "DMSText"]),
+    .target(name: "DMSCache", dependencies: ["DMSPlatform", "DMSTensor", "DMSKernels"]),
+    .target(
+      name: "DMSModel", dependencies: ["DMSPlatform", "DMSTensor", "DMSKernels", "DMSCheckpoint", "DMSCache"]),
+    .executableTarget(
+      name: "DMSCommand",
+      dependencies: [
+        "DMSPlatform", "DMSTensor", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .testTarget(name: "DMSPlatformTests", dependencies: ["DMSPlatform"]),
+    .testTarget(
+      name: "DMSModelTests",
+      dependencies: ["DMSModel", "DMSPlatform", "DMSTensor", "DMSKernels", "DMSCheckpoint", "DMSCache"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

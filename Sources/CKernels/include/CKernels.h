@@ -1,0 +1,27 @@
+// The C leaf: what Swift cannot express. No state, no allocation, no knowledge of models or caches.
+
+#ifndef CKERNELS_H
+#define CKERNELS_H
+
+#include <stdint.h>
+
+// Sleeps while *word == expected (Linux futex, private to the process). May wake for no reason: callers loop.
+void dms_futex_wait(const void *word, uint32_t expected);
+
+// Wakes up to `count` sleepers on `word`.
+void dms_futex_wake(const void *word, int32_t count);
+
+// The processors that the calling thread may run on, as bits of `words` 64-bit words. 0 on success.
+int32_t dms_get_affinity(uint64_t *mask, int32_t words);
+int32_t dms_set_affinity(const uint64_t *mask, int32_t words);
+
+// Tells the core that this is a spin loop.
+static inline void dms_pause(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ __volatile__("yield");
+#endif
+}
+
+#endif

@@ -1,0 +1,57 @@
+// DMS (Łańcucki et al., 2025, section 3): each head decides which tokens to forget, and forgets them w tokens later.
+//
+//   evict(i) = d[i + shift]          shift 1: the next token decides; shift 0: the token itself
+//   key i is visible to query t  iff  i ≤ t and (t − i ≤ w or not evict(i))
+//
+// A ring per head holds the last w + 1 tokens: each one's slot, and whether it will go. Token t arrives: its decision is
+// written to token t − shift; token t − (w + 1) leaves the ring, and if it is to go, t takes over its slot.
+
+struct DelayedEviction: ~Copyable {
+  let window: Int
+  let shift: Int
+  let heads: Int
+  /// `[heads, w + 1]`, by position modulo w + 1: the slot, shifted left, and the evict flag in bit 0.
+  let ring: UnsafeMutableBufferPointer<UInt32>
+
+  /// - Precondition: `window ≥ 0`, `shift` 0 or 1.
+  init(window: Int, shift: Int, heads: Int) {
+    precondition(window >= 0 && (0...1).contains(shift), "a window is not negative, a shift is 0 or 1")
+    self.window = window
+    self.shift = shift
+    self.heads = heads
+    ring = .allocate(capacity: heads * (window + 1))
+    ring.initialize(repeating: 0)
+  }
+
+  deinit { ring.deallocate() }
+
+  func copy() -> DelayedEviction {
+    let other = DelayedEviction(window: window, shift: shift, heads: heads)
+    _ = other.ring.update(from: ring)
+    return other
+  }
+
+  var bytes: Int { ring.count * MemoryLayout<UInt32>.stride }
+
+  /// A token that is forgotten: its position, and the slot that becomes free.
+  struct Departure {
+    var position: Int
+    var slot: Int
+  }
+
+  /// The token at `position` arrives in `head` with its decision. Returns the token whose slot it takes over; `nil`: it
+  /// needs a new one.
+  func arrive(head: Int, position: Int, decision: Bool) -> Departure? {
+    if decision, shift == 1, position >= 1 { ring[place(head, position - 1)] |= 1 }
+    guard position > window else { return nil }
+    let leaving = ring[place(head, position - window - 1)]
+    return leaving & 1 == 1 ? Departure(position: position - window - 1, slot: Int(leaving >> 1)) : nil
+  }
+
+  /// Notes the slot that the token at `position` took.
+  func settle(head: Int, position: Int, slot: Int, decision: Bool) {
+    ring[place(head, position)] = UInt32(slot) << 1 | (decision && shift == 0 ? 1 : 0)
+  }
+
+  private func place(_ head: Int, _ position: Int) -> Int { head * (window + 1) + position % (window + 1) }
+}

@@ -1,0 +1,30 @@
+// The memory that the sequences of one engine share: an arena of pages on each NUMA node.
+//
+// Not for several threads at once: an engine's sequences are changed by the thread that runs its calls.
+
+import DMSKernels
+import DMSPlatform
+
+package final class KVPool {
+  package let layout: KVLayout
+  private let arenas: [PageArena]
+  /// For each KV head the arena of its node.
+  private let arenaOfHead: [Int]
+
+  /// - Parameter memoryNodes: for each arena the node that its pages are bound to; `nil` leaves it to the system.
+  /// - Parameter arenaOfHead: for each KV head an index into `memoryNodes`.
+  package init(layout: KVLayout, memoryNodes: [Int?], arenaOfHead: [Int]) throws {
+    precondition(arenaOfHead.allSatisfy(memoryNodes.indices.contains), "each head lives in some arena")
+    self.layout = layout
+    self.arenaOfHead = arenaOfHead
+    arenas = try memoryNodes.map { try PageArena(pageBytes: layout.pageBytes, node: $0) }
+  }
+
+  package var kvHeads: Int { arenaOfHead.count }
+  package func arena(kvHead: Int) -> PageArena { arenas[arenaOfHead[kvHead]] }
+
+  /// Bytes of pages in use, each counted once however many sequences share it.
+  package var bytesHeld: Int { arenas.reduce(0) { $0 + $1.bytesHeld } }
+  /// Bytes of address space taken from the system for pages.
+  package var bytesReserved: Int { arenas.reduce(0) { $0 + $1.bytesReserved } }
+}

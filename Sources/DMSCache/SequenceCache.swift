@@ -1,0 +1,137 @@
+// The KV cache of one sequence: the store, and the policy that decides. A call of the model goes through each layer once:
+// `admit` numbers the slots of its tokens, attention reads spans, `store` writes what is still alive at the call's end;
+// then `advance`. Decoding stores before it attends, prefill after, since its earlier queries still see what its later
+// tokens overwrite.
+//
+// L layers · G KV heads · T tokens of the call · D head dim
+
+import DMSKernels
+import DMSPlatform
+
+/// The memory of one sequence. Not for several threads at once.
+public final class SequenceCache {
+  public let policy: EvictionPolicy
+  /// The most tokens that fit.
+  public let capacity: Int
+  /// Tokens that went in: the next one's position.
+  public private(set) var tokensSeen = 0
+  let slots: SlotStore
+  private var eviction: DelayedEviction?
+  private var keysRead = 0
+  private var peakSlots = 0
+
+  package init(pool: KVPool, layers: Int, capacity: Int, policy: EvictionPolicy) throws {
+    self.policy = policy
+    self.capacity = capacity
+    slots = try SlotStore(pool: pool, layers: layers, capacity: capacity)
+    if case .delayed(let window, let shift) = policy {
+      eviction = DelayedEviction(window: window, shift: shift, heads: slots.heads)
+    }
+  }
+
+  private init(forking other: SequenceCache) throws {
+    policy = other.policy
+    capacity = other.capacity
+    tokensSeen = other.tokensSeen
+    keysRead = other.keysRead
+    peakSlots = other.peakSlots
+    slots = try other.slots.fork()
+    eviction = other.eviction?.copy()
+  }
+
+  /// A second sequence with the same past. The past stays shared: neither copies it, whatever either forgets of it.
+  public func fork() throws -> SequenceCache { try SequenceCache(forking: self) }
+
+  /// Undoes what sharing cost once other forks have gone: moved slots return to their pages. The numbers do not change.
+  public func consolidate() { slots.consolidate() }
+
+  private var kvHeads: Int { slots.pool.kvHeads }
+  package var layout: KVLayout { slots.pool.layout }
+
+  /// Numbers the slots of the call's tokens in one layer.
+  ///
+  /// - Parameters:
+  ///   - decisions: `[T, G]`, evict where positive; `nil` or a policy that keeps all: nothing is evicted.
+  ///   - attendsFirst: whether attention reads the slots before the call's tokens are stored (prefill).
+  ///   - admission: receives the slots, and for prefill how long keys stay visible.
+  /// - Precondition: `tokensSeen + tokens ≤ capacity`.
+  package func admit(
+    layer: Int, tokens: Int, decisions: UnsafePointer<Float>?, attendsFirst: Bool, into admission: Admission
+  ) {
+    precondition(tokensSeen + tokens <= capacity, "the caller checks the capacity")
+    for kvHead in 0..<kvHeads {
+      let head = layer * kvHeads + kvHead
+      admission.begin(kvHead: kvHead, slots: slots.slots[head], tokens: tokens)
+      for token in 0..<tokens {
+        let decision = decisions.map { $0[token * kvHeads + kvHead] > 0 } ?? false
+        let departure = eviction?.arrive(head: head, position: tokensSeen + token, decision: decision) ?? nil
+        let slot = departure?.slot ?? slots.slots[head]
+        if let departure {
+          // A token of this call overwritten in this call is never stored; a cached one is hidden from later queries.
+          let last = tokensSeen + token - 1
+          if departure.position >= tokensSeen {
+            admission.expire(kvHead: kvHead, token: departure.position - tokensSeen, last: last)
+          } else if attendsFirst {
+            admission.expire(kvHead: kvHead, cachedSlot: slot, last: last)
+          }
+        } else {
+          slots.slots[head] += 1
+        }
+        eviction?.settle(head: head, position: tokensSeen + token, slot: slot, decision: decision)
+        admission.slots[kvHead * admission.capacity + token] = Int32(slot)
+      }
+    }
+  }
+
+  /// Finds the places of the tokens that are alive at the end of the call. To be called once per layer after `admit`.
+  package func place(layer: Int, tokens: Int, in admission: Admission) throws {
+    for kvHead in 0..<kvHeads {
+      for token in 0..<tokens where admission.lives(kvHead: kvHead, token: token) {
+        let index = kvHead * admission.capacity + token
+        let place = try slots.placeForWriting(head: layer * kvHeads + kvHead, slot: Int(admission.slots[index]))
+        (admission.places + index).initialize(to: place)
+      }
+    }
+  }
+
+  /// A head's slots as they are now.
+  package func span(layer: Int, kvHead: Int) -> KVSpan {
+    let head = layer * kvHeads + kvHead
+    return slots.span(head: head, slots: slots.slots[head])
+  }
+
+  /// A head's slots as they were before the call that was admitted.
+  package func spanBefore(layer: Int, kvHead: Int, admission: Admission) -> KVSpan {
+    slots.span(head: layer * kvHeads + kvHead, slots: admission.before(kvHead: kvHead))
+  }
+
+  /// Ends a call. `reads`: whether it was a decode step, whose reads the ledger counts.
+  package func advance(by tokens: Int, reads: Bool) {
+    tokensSeen += tokens
+    var live = 0
+    for head in 0..<slots.heads { live += slots.slots[head] }
+    if reads { keysRead += live }
+    peakSlots = max(peakSlots, live)
+  }
+
+  /// Live tokens of a head.
+  public func liveTokens(layer: Int, kvHead: Int) -> Int { slots.slots[layer * kvHeads + kvHead] }
+
+  /// The sequence's account. Cost: a pass over the page tables.
+  public var ledger: Ledger {
+    let heads = Double(slots.heads)
+    let live = (0..<slots.heads).reduce(0) { $0 + slots.slots[$1] }
+    let tables = slots.tableBytes + (eviction?.bytes ?? 0)
+    var ledger = Ledger()
+    ledger.tokensSeen = tokensSeen
+    ledger.liveTokens = Double(live) / heads
+    ledger.bytesHeld = slots.referencedPages * layout.pageBytes + tables
+    ledger.bytesPrivate = slots.privatePages * layout.pageBytes + tables
+    ledger.bytesLive = live * layout.slotBytes
+    ledger.bytesDense = tokensSeen * slots.heads * layout.slotBytes
+    ledger.bytesReserved = slots.pool.bytesReserved
+    ledger.tokensRead = Double(keysRead) / heads
+    ledger.peakTokens = Double(peakSlots) / heads
+    return ledger
+  }
+}

@@ -1,0 +1,72 @@
+// The `dms_*` keys: how a checkpoint was taught to forget.
+
+import DMSPlatform
+import DMSText
+
+/// Settings of Dynamic Memory Sparsification (Łańcucki et al., 2025). Absent keys have the values of NVIDIA's reference.
+public struct DMSSettings: Sendable, Equatable {
+  public enum AlphaPer: String, Sendable { case head, layer }
+
+  /// Decisions from a projection of their own (adapter) instead of a borrowed query channel.
+  public var separateAlpha = false
+  /// One decision per KV head, or KV head 0's for the whole layer.
+  public var alphaPer = AlphaPer.head
+  /// logit = a · alphaScale − alphaOffset
+  public var alphaScale: Float = 100
+  public var alphaOffset: Float = 5
+  /// Tokens that a key stays visible after its decision was due.
+  public var window = 512
+  /// Temperature of the training's Gumbel-sigmoid.
+  public var tau = 0.1
+  /// The nominal compression ratio, if the checkpoint states it.
+  public var compressionRatio: Double?
+  /// A decision made at token t is about token t − shift.
+  public var shift = 1
+  /// Whether the borrowed channel is zeroed again after RoPE.
+  public var zeroAfterRope = true
+  public var evictionDisabled = false
+
+  public init() {}
+
+  private static let scales = -1e6...1e6
+  private static let windows = 0...ModelConfiguration.largestContext
+
+  /// `nil` if neither `config` has a `dms_*` key nor FastDMS' metadata exists.
+  init?(_ config: ConfigurationReader, metadata: JSON?, source: String) throws {
+    if let metadata {
+      try self.init(fastDMS: metadata, source: source)
+      return
+    }
+    guard config.json.object?.keys.contains(where: { $0.hasPrefix("dms_") }) ?? false else { return nil }
+    self.init()
+    separateAlpha = try config.bool("dms_separate_alpha") ?? separateAlpha
+    if let per = try config.string("dms_alpha_per") {
+      guard let value = AlphaPer(rawValue: per) else {
+        throw config.wrong("dms_alpha_per", "\"head\" or \"layer\"", .string(per))
+      }
+      alphaPer = value
+    }
+    alphaScale = try config.number("dms_alpha_scale", in: Self.scales).map { Float($0) } ?? alphaScale
+    alphaOffset = try config.number("dms_initial_alpha_offset", in: Self.scales).map { Float($0) } ?? alphaOffset
+    window = try config.integer("dms_window_size", in: Self.windows) ?? window
+    tau = try config.number("dms_tau", in: 1e-6...1e6) ?? tau
+    compressionRatio = try config.number("dms_cr", in: 1...1e6)
+    evictionDisabled = try config.bool("dms_disable_eviction") ?? false
+  }
+
+  /// FastDMS packages its settings beside the configuration: keys at top level or under `config`.
+  private init(fastDMS metadata: JSON, source: String) throws {
+    self.init()
+    let top = ConfigurationReader(metadata, source: source)
+    guard metadata.object != nil else { throw InputError("a JSON object is expected", at: source) }
+    let nested = try top.object("config")
+    func number(_ key: String) throws -> Double? {
+      try top.number(key, in: Self.scales) ?? nested?.number(key, in: Self.scales)
+    }
+    window = try top.integer("window_size", in: Self.windows) ?? nested?.integer("window_size", in: Self.windows) ?? 256
+    alphaScale = Float(try number("alpha_scale") ?? 100)
+    alphaOffset = Float(try number("alpha_offset") ?? 5)
+    shift = 0
+    zeroAfterRope = false
+  }
+}

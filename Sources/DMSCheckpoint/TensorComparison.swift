@@ -1,0 +1,147 @@
+// How far two files of tensors are apart: what a GPU back end's CI asks.
+
+import DMSPlatform
+import DMSTensor
+
+/// The comparison of one tensor of a reference with its namesake.
+public struct TensorComparison: Sendable {
+  public enum Outcome: Sendable, Equatable {
+    /// `index` is where the largest difference is, by dimension.
+    case compared(largestAbsolute: Double, largestRelative: Double, index: [Int])
+    /// It is in one of the files only.
+    case missing(from: String)
+    case shapesDiffer([Int], [Int])
+    case typesDiffer(ElementType, ElementType)
+  }
+
+  public let name: String
+  public let shape: [Int]
+  public let outcome: Outcome
+
+  /// Integers must be equal; for numbers the largest absolute difference over the largest magnitude of the reference must
+  /// not exceed the tolerance.
+  public func isWithin(_ tolerance: Double) -> Bool {
+    guard case .compared(_, let relative, _) = outcome else { return false }
+    return relative <= tolerance
+  }
+
+  /// Compares every tensor of `reference` and of `other`, by name, in the order of the reference.
+  ///
+  /// Floating-point types may differ between the files. NaN equals NaN at the same place and is infinitely far from
+  /// everything else; the same holds for an infinity. For integers the relative difference is 0 or infinite.
+  public static func compare(_ reference: SafetensorsFile, _ other: SafetensorsFile) -> [TensorComparison] {
+    var results = reference.names.compactMap { name in
+      reference.view(name).map { compare(name, $0, other.view(name), missingFrom: other.path) }
+    }
+    for name in other.names where reference.view(name) == nil {
+      let shape = other.view(name)?.shape ?? []
+      results.append(TensorComparison(name: name, shape: shape, outcome: .missing(from: reference.path)))
+    }
+    return results
+  }
+
+  private static func compare(_ name: String, _ a: TensorView, _ b: TensorView?, missingFrom path: String) -> Self {
+    func result(_ outcome: Outcome) -> Self { TensorComparison(name: name, shape: a.shape, outcome: outcome) }
+    guard let b else { return result(.missing(from: path)) }
+    guard a.shape == b.shape else { return result(.shapesDiffer(a.shape, b.shape)) }
+    if let x = FloatReader(a), let y = FloatReader(b) { return result(compareFloats(x, y, a.shape)) }
+    if let x = IntegerReader(a), let y = IntegerReader(b) { return result(compareIntegers(x, y, a.shape)) }
+    return result(.typesDiffer(a.type, b.type))
+  }
+
+  private static func compareFloats(_ a: FloatReader, _ b: FloatReader, _ shape: [Int]) -> Outcome {
+    var (largest, place, scale) = (0.0, 0, 0.0)
+    for index in 0..<a.count {
+      let (x, y) = (a[index], b[index])
+      if x.isFinite { scale = max(scale, abs(x)) }
+      guard x != y, !(x.isNaN && y.isNaN) else { continue }
+      let difference = x.isFinite && y.isFinite ? abs(x - y) : .infinity
+      if difference > largest { (largest, place) = (difference, index) }
+    }
+    let relative = largest == 0 ? 0 : scale > 0 ? largest / scale : .infinity
+    return .compared(largestAbsolute: largest, largestRelative: relative, index: indices(of: place, shape))
+  }
+
+  private static func compareIntegers(_ a: IntegerReader, _ b: IntegerReader, _ shape: [Int]) -> Outcome {
+    var (largest, place) = (0.0, 0)
+    for index in 0..<a.count where a[index] != b[index] {
+      let difference = abs(Double(a[index]) - Double(b[index]))
+      if difference > largest { (largest, place) = (difference, index) }
+    }
+    return .compared(
+      largestAbsolute: largest, largestRelative: largest == 0 ? 0 : .infinity, index: indices(of: place, shape))
+  }
+
+  private static func indices(of place: Int, _ shape: [Int]) -> [Int] {
+    var rest = place
+    var reversed: [Int] = []
+    for dimension in shape.reversed() {
+      reversed.append(rest % max(1, dimension))
+      rest /= max(1, dimension)
+    }
+    return reversed.reversed()
+  }
+}
+
+/// Numbers of any floating-point type as doubles.
+struct FloatReader {
+  private let view: TensorView
+  let count: Int
+
+  init?(_ view: TensorView) {
+    guard [.f64, .f32, .f16, .bf16].contains(view.type) else { return nil }
+    self.view = view
+    count = view.count
+  }
+
+  subscript(index: Int) -> Double {
+    let offset = index * view.type.size
+    switch view.type {
+    case .f64: return view.bytes.load(fromByteOffset: offset, as: Double.self)
+    case .f32: return Double(view.bytes.load(fromByteOffset: offset, as: Float.self))
+    case .bf16:
+      return Double(Float(bitPattern: UInt32(view.bytes.load(fromByteOffset: offset, as: UInt16.self)) << 16))
+    default: return Double(half: view.bytes.load(fromByteOffset: offset, as: UInt16.self))
+    }
+  }
+}
+
+extension Double {
+  /// The value of an F16 bit pattern.
+  fileprivate init(half bits: UInt16) {
+    let (exponent, mantissa) = (Int(bits >> 10) & 0x1F, Double(bits & 0x3FF))
+    let magnitude =
+      switch exponent {
+      case 0: mantissa * 0x1p-24
+      case 31: mantissa == 0 ? Double.infinity : Double.nan
+      default: Double(sign: .plus, exponent: exponent - 15, significand: 1 + mantissa * 0x1p-10)
+      }
+    self = bits & 0x8000 == 0 ? magnitude : -magnitude
+  }
+}
+
+/// Numbers of any integer type.
+package struct IntegerReader {
+  private let view: TensorView
+  package let count: Int
+
+  package init?(_ view: TensorView) {
+    guard [.i64, .i32, .i16, .i8, .u64, .u32, .u16, .u8, .bool].contains(view.type) else { return nil }
+    self.view = view
+    count = view.count
+  }
+
+  package subscript(index: Int) -> Int64 {
+    let offset = index * view.type.size
+    return switch view.type {
+    case .i64: view.bytes.load(fromByteOffset: offset, as: Int64.self)
+    case .u64: Int64(bitPattern: view.bytes.load(fromByteOffset: offset, as: UInt64.self))
+    case .i32: Int64(view.bytes.load(fromByteOffset: offset, as: Int32.self))
+    case .u32: Int64(view.bytes.load(fromByteOffset: offset, as: UInt32.self))
+    case .i16: Int64(view.bytes.load(fromByteOffset: offset, as: Int16.self))
+    case .u16: Int64(view.bytes.load(fromByteOffset: offset, as: UInt16.self))
+    case .i8: Int64(view.bytes.load(fromByteOffset: offset, as: Int8.self))
+    default: Int64(view.bytes.load(fromByteOffset: offset, as: UInt8.self))
+    }
+  }
+}

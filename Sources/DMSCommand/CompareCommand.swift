@@ -1,0 +1,50 @@
+// `dms compare`: for a back end's CI.
+
+import ArgumentParser
+import DMSCheckpoint
+
+struct CompareCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "compare", abstract: "Compare two files of tensors; exit code 1 beyond the tolerance.",
+    discussion: """
+      Prints a line per tensor: shape, largest absolute difference, that difference relative to the largest magnitude in A, \
+      and where it is. Integers must be equal. Exit code 1 when a tensor is beyond the tolerance, missing in either file, \
+      or of another shape.
+      """)
+
+  @Argument(help: "The reference, a .safetensors file.")
+  var a: String
+
+  @Argument(help: "What is compared with it.")
+  var b: String
+
+  @Option(help: "The largest relative difference that passes.")
+  var tolerance = 1e-4
+
+  mutating func validate() throws {
+    guard tolerance >= 0, tolerance.isFinite else { throw ValidationError("--tolerance must not be negative") }
+  }
+
+  mutating func run() throws {
+    let results = TensorComparison.compare(try SafetensorsFile(path: a), try SafetensorsFile(path: b))
+    let failures = results.count { !$0.isWithin(tolerance) }
+    for result in results {
+      print("\(result.isWithin(tolerance) ? "ok  " : "FAIL") \(result.name) \(result.shape) \(describe(result.outcome))")
+    }
+    print(
+      failures == 0
+        ? "all \(results.count) tensors within \(scientific(tolerance))"
+        : "\(failures) of \(results.count) tensors differ by more than \(scientific(tolerance))")
+    if failures > 0 { throw ExitCode(1) }
+  }
+
+  private func describe(_ outcome: TensorComparison.Outcome) -> String {
+    switch outcome {
+    case .compared(let absolute, let relative, let index):
+      absolute == 0 ? "equal" : "absolute \(scientific(absolute)) relative \(scientific(relative)) at \(index)"
+    case .missing(let path): "missing in \(path)"
+    case .shapesDiffer(_, let other): "has the shape \(other) in \(b)"
+    case .typesDiffer(let type, let other): "is \(type.rawValue) in \(a) and \(other.rawValue) in \(b)"
+    }
+  }
+}

@@ -1,0 +1,53 @@
+// Options that every command with a running model has.
+
+import ArgumentParser
+import DMSCheckpoint
+import DMSModel
+import DMSPlatform
+import DMSTensor
+
+struct EngineOptions: ParsableArguments {
+  @Option(help: "Worker threads. 0: one per usable processor.")
+  var threads = 0
+
+  @Option(help: "Tokens that the cache has room for. Default: the model's context, or what fits a long prompt.")
+  var context: Int?
+
+  @Option(help: "How keys and values are stored: f32, bf16 or f16. Default: f32 for F32 weights, otherwise bf16.")
+  var kvType: KVType?
+
+  @Flag(help: "Keep every token, as a dense cache does. A DMS model's borrowed channels stay zero.")
+  var noEviction = false
+
+  mutating func validate() throws {
+    guard (0...1024).contains(threads) else { throw ValidationError("--threads must be 0 to 1024") }
+    guard context.map({ $0 > 0 }) ?? true else { throw ValidationError("--context must be positive") }
+  }
+
+  /// - Parameter defaultType: the type of keys and values when none is asked for; `nil` follows the weights.
+  func engine(_ decoder: Decoder, defaultType: ElementType? = nil) throws -> Engine {
+    var options = Engine.Options()
+    options.threads = threads
+    options.context = context
+    options.kvType = kvType?.element ?? defaultType
+    options.eviction = !noEviction
+    if let context, context > decoder.configuration.context {
+      printError(
+        "dms: warning: --context \(context) is beyond the \(decoder.configuration.context) positions that this model was made for"
+      )
+    }
+    return try Engine(decoder, options)
+  }
+}
+
+enum KVType: String, ExpressibleByArgument, CaseIterable {
+  case f32, bf16, f16
+
+  var element: ElementType {
+    switch self {
+    case .f32: .f32
+    case .bf16: .bf16
+    case .f16: .f16
+    }
+  }
+}

@@ -1,0 +1,68 @@
+// `dms inspect`: what a checkpoint is and what it will need, before anything is loaded.
+
+import ArgumentParser
+import DMSCheckpoint
+import DMSModel
+import DMSTensor
+
+struct InspectCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "inspect", abstract: "Show a checkpoint's shape, DMS settings and memory needs.")
+
+  @Argument(help: "A Hugging Face model folder; config.json alone is enough for the cache's sizes.")
+  var model: String
+
+  @Option(help: "How keys and values would be stored: f32, bf16 or f16.")
+  var kvType: KVType?
+
+  mutating func run() throws {
+    let shape = try ModelConfiguration(folder: model)
+    let checkpoint = try? Checkpoint(folder: model)
+    let type = kvType?.element ?? (shape.storedType == .f32 ? .f32 : .bf16)
+    print("architecture  \(shape.family.rawValue), \(shape.layers) layers, hidden \(shape.hidden), MLP \(shape.intermediate)")
+    print("attention     \(shape.heads) query heads, \(shape.kvHeads) KV heads of \(shape.headDim)")
+    print("vocabulary    \(shape.vocabulary)\(shape.tiedEmbeddings ? ", embedding and head tied" : "")")
+    print("context       \(shape.context) tokens, RoPE \(describe(shape.rope))")
+    if let checkpoint {
+      print("weights       \(checkpoint.parameters) parameters, \(byteCount(checkpoint.weightBytes))")
+    } else {
+      print("weights       not here (no complete set of .safetensors files)")
+    }
+    if let dms = shape.dms {
+      let source = dms.separateAlpha ? "adapter" : "borrowed neuron"
+      print(
+        "DMS           \(source), one decision per \(dms.alphaPer.rawValue), window \(dms.window), scale "
+          + "\(decimals(Double(dms.alphaScale), 1)), offset \(decimals(Double(dms.alphaOffset), 1)), shift \(dms.shift)"
+          + (dms.compressionRatio.map { ", ratio \(decimals($0, 1))" } ?? ", no nominal ratio")
+          + (dms.evictionDisabled ? ", eviction disabled" : ""))
+    } else {
+      print("DMS           none: the cache is dense")
+    }
+    print("")
+    print("cache in \(type.rawValue)   dense" + (shape.dms?.compressionRatio == nil ? "" : "        at the nominal ratio"))
+    for tokens in [1024, 8192, 32768] {
+      let dense = tokens * shape.layers * shape.kvHeads * 2 * shape.headDim * type.size
+      var line = "\(pad("\(tokens) tokens", 14))\(pad(byteCount(dense), 13))"
+      if let dms = shape.dms, let ratio = dms.compressionRatio {
+        // The window is held beside the survivors of what lies before it.
+        let live = Double(min(tokens, dms.window + 1)) + Double(max(0, tokens - dms.window - 1)) / ratio
+        line += byteCount(Int(Double(dense) * live / Double(tokens)))
+      }
+      print(line)
+    }
+  }
+
+  private func pad(_ text: String, _ width: Int) -> String {
+    text + String(repeating: " ", count: max(1, width - text.count))
+  }
+
+  private func describe(_ rope: RopeConfiguration) -> String {
+    let base = "base \(decimals(rope.theta, 0))"
+    return switch rope.scaling {
+    case .none: base
+    case .linear(let factor): "\(base), linear \(decimals(factor, 2))"
+    case .llama3(let factor, _, _, let original): "\(base), llama3 \(decimals(factor, 2)) from \(original)"
+    case .yarn(let factor, let original, _, _, _, _): "\(base), yarn \(decimals(factor, 2)) from \(original)"
+    }
+  }
+}

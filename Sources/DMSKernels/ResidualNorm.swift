@@ -1,0 +1,47 @@
+// x += delta, y = RMSNorm(x): what stands before every block of the decoder, row by row.
+
+import DMSPlatform
+
+/// Rows of `size` numbers; a task takes a few of them.
+public struct ResidualNorm: ParallelWork {
+  static let rowsPerTask = 8
+
+  let x: UnsafeMutablePointer<Float>
+  let delta: UnsafePointer<Float>?
+  let rows: Int
+  let size: Int
+  let gain: UnsafePointer<Float>
+  let epsilon: Float
+  let output: UnsafeMutablePointer<Float>
+
+  /// - Parameters:
+  ///   - x: `[rows, size]`, updated.
+  ///   - delta: `[rows, size]`; `nil` adds nothing.
+  ///   - gain: `[size]`.
+  ///   - output: `[rows, size]`.
+  public init(
+    x: UnsafeMutablePointer<Float>, delta: UnsafePointer<Float>?, rows: Int, size: Int, gain: UnsafePointer<Float>,
+    epsilon: Float, output: UnsafeMutablePointer<Float>
+  ) {
+    self.x = x
+    self.delta = delta
+    self.rows = rows
+    self.size = size
+    self.gain = gain
+    self.epsilon = epsilon
+    self.output = output
+  }
+
+  public var tasks: Int { (rows + Self.rowsPerTask - 1) / Self.rowsPerTask }
+
+  public func run(task: Int, worker: Int) {
+    let first = task * Self.rowsPerTask
+    let count = min(Self.rowsPerTask, rows - first)
+    if let delta {
+      for index in first * size..<(first + count) * size { x[index] += delta[index] }
+    }
+    rmsNorm(
+      x + first * size, count: count, size: size, stride: size, gain: gain, epsilon: epsilon,
+      output: output + first * size)
+  }
+}

@@ -1,0 +1,94 @@
+// The weights of a decoder by their checkpoint names: the one place that knows these names.
+
+import DMSCheckpoint
+import DMSTensor
+import DMSKernels
+
+/// A linear map in its stored type, with its bias in fp32.
+struct Linear {
+  let matrix: Matrix
+  let bias: FloatBuffer?
+}
+
+struct LayerWeights {
+  let inputNorm: FloatBuffer  // [hidden]
+  let query: Linear  // [H · D, hidden]
+  let key: Linear  // [G · D, hidden]
+  let value: Linear  // [G · D, hidden]
+  let queryNorm: FloatBuffer?  // [D]
+  let keyNorm: FloatBuffer?  // [D]
+  let output: Linear  // [hidden, H · D]
+  let mlpNorm: FloatBuffer  // [hidden]
+  let gate: Linear  // [F, hidden]
+  let up: Linear  // [F, hidden]
+  let down: Linear  // [hidden, F]
+  /// The adapter's decision projection.
+  let alpha: Linear?  // [G, hidden]
+  let alphaNorm: FloatBuffer?  // [hidden]
+
+  init(_ source: WeightSource, layer: Int) throws {
+    let shape = source.shape
+    let name = "model.layers.\(layer)."
+    let (hidden, queries, keys) = (shape.hidden, shape.heads * shape.headDim, shape.kvHeads * shape.headDim)
+    inputNorm = try source.vector(name + "input_layernorm.weight", hidden)
+    query = try source.linear(name + "self_attn.q_proj", queries, hidden, bias: shape.attentionBias)
+    key = try source.linear(name + "self_attn.k_proj", keys, hidden, bias: shape.attentionBias)
+    value = try source.linear(name + "self_attn.v_proj", keys, hidden, bias: shape.attentionBias)
+    queryNorm = shape.queryKeyNorm ? try source.vector(name + "self_attn.q_norm.weight", shape.headDim) : nil
+    keyNorm = shape.queryKeyNorm ? try source.vector(name + "self_attn.k_norm.weight", shape.headDim) : nil
+    output = try source.linear(name + "self_attn.o_proj", hidden, queries, bias: shape.outputBias)
+    mlpNorm = try source.vector(name + "post_attention_layernorm.weight", hidden)
+    gate = try source.linear(name + "mlp.gate_proj", shape.intermediate, hidden, bias: shape.mlpBias)
+    up = try source.linear(name + "mlp.up_proj", shape.intermediate, hidden, bias: shape.mlpBias)
+    down = try source.linear(name + "mlp.down_proj", hidden, shape.intermediate, bias: shape.mlpBias)
+    if shape.dms?.separateAlpha ?? false {
+      // The reference gives the projection a bias where the other attention projections have one by configuration.
+      let bias = shape.outputBias
+      alpha = try source.linear(name + "self_attn.dms_proj_alpha", shape.kvHeads, hidden, bias: bias)
+      alphaNorm = try source.vector(name + "self_attn.dms_proj_alpha_norm.weight", hidden)
+    } else {
+      alpha = nil
+      alphaNorm = nil
+    }
+  }
+}
+
+struct DecoderWeights {
+  let embedding: Matrix  // [vocabulary, hidden]
+  let layers: [LayerWeights]
+  let finalNorm: FloatBuffer  // [hidden]
+  let head: Matrix  // [vocabulary, hidden]
+
+  init(_ checkpoint: Checkpoint) throws {
+    let source = WeightSource(checkpoint: checkpoint)
+    let shape = source.shape
+    embedding = try source.matrix("model.embed_tokens.weight", shape.vocabulary, shape.hidden)
+    layers = try (0..<shape.layers).map { try LayerWeights(source, layer: $0) }
+    finalNorm = try source.vector("model.norm.weight", shape.hidden)
+    // Checkpoints with tied embeddings may carry the head all the same; the tie wins, as in transformers.
+    head = shape.tiedEmbeddings ? embedding : try source.matrix("lm_head.weight", shape.vocabulary, shape.hidden)
+  }
+}
+
+/// Takes tensors from a checkpoint in the forms that the decoder wants.
+struct WeightSource {
+  let checkpoint: Checkpoint
+  var shape: ModelConfiguration { checkpoint.configuration }
+
+  func matrix(_ name: String, _ rows: Int, _ columns: Int) throws -> Matrix {
+    Matrix(try checkpoint.tensor(name, shape: [rows, columns]))
+  }
+
+  /// A small tensor as an fp32 copy.
+  func vector(_ name: String, _ count: Int) throws -> FloatBuffer {
+    let view = try checkpoint.tensor(name, shape: [count])
+    let buffer = FloatBuffer(count)
+    if let base = view.bytes.baseAddress { widen(base, view.type, count, to: buffer.base) }
+    return buffer
+  }
+
+  func linear(_ name: String, _ rows: Int, _ columns: Int, bias: Bool) throws -> Linear {
+    Linear(
+      matrix: try matrix(name + ".weight", rows, columns), bias: bias ? try vector(name + ".bias", rows) : nil)
+  }
+}

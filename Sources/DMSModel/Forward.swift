@@ -1,0 +1,250 @@
+// The path of tokens through the layers, for prefill and decode alike: the number of rows differs, and which kernels serve
+// them. A prefill call has the tokens of one sequence as its rows, a decode call one token of each sequence.
+//
+// N rows · H query heads · G KV heads · D head dim · F MLP size
+
+import DMSCache
+import DMSCheckpoint
+import DMSKernels
+import DMSPlatform
+import DMSTensor
+
+extension Engine {
+  /// The kind of call, not its size, chooses the kernels.
+  enum Call {
+    case prefill(SequenceCache)
+    case decode(UnsafeBufferPointer<SequenceCache>)
+  }
+
+  func prefillChunk(
+    _ ids: UnsafeBufferPointer<Int>, _ cache: SequenceCache,
+    _ onLogits: ((_ rows: Int, UnsafeBufferPointer<Float>) throws -> Void)?
+  ) throws {
+    for row in ids.indices { prepare(row: row, position: cache.tokensSeen + row) }
+    try layers(ids, .prefill(cache))
+    cache.advance(by: ids.count, reads: false)
+    if let onLogits { try allLogits(rows: ids.count, onLogits) }
+  }
+
+  func decodeStep(_ ids: UnsafeBufferPointer<Int>, _ caches: UnsafeBufferPointer<SequenceCache>) throws {
+    for row in ids.indices { prepare(row: row, position: caches[row].tokensSeen) }
+    try layers(ids, .decode(caches))
+    for cache in caches { cache.advance(by: 1, reads: true) }
+    let shape = decoder.configuration
+    let head = MatrixVectorProduct(
+      decoder.weights.head, input: workspace.normed.base, vectors: ids.count, bias: nil, output: workspace.logits.base,
+      outputStride: shape.vocabulary, scratch: workspace.split.base)
+    pool.run(tasks: head.tasks, head)
+  }
+
+  private func prepare(row: Int, position: Int) {
+    let half = decoder.configuration.headDim / 2
+    rotaryTable(
+      position: position, frequencies: decoder.frequencies, scale: decoder.configuration.rope.attentionFactor,
+      cosines: workspace.cosines.base + row * half, sines: workspace.sines.base + row * half)
+  }
+
+  /// Embedding, all layers, final norm: `ids` to `workspace.normed`.
+  private func layers(_ ids: UnsafeBufferPointer<Int>, _ call: Call) throws {
+    let (shape, weights, rows) = (decoder.configuration, decoder.weights, ids.count)
+    for row in ids.indices {
+      widen(
+        weights.embedding.row(ids[row]), weights.embedding.type, shape.hidden,
+        to: workspace.hidden.base + row * shape.hidden)
+    }
+    for index in weights.layers.indices {
+      let layer = weights.layers[index]
+      addAndNormalize(rows, delta: index > 0, gain: layer.inputNorm, to: workspace.normed)
+      try observe(.hidden, index, rows, workspace.hidden, shape.hidden)
+      project(layer, rows, call)
+      try decide(layer, index, rows)
+      try attend(index, rows, call)
+      try observe(.attention, index, rows, workspace.attention, shape.heads * shape.headDim)
+      linear(layer.output, workspace.attention, rows, to: workspace.delta, stride: shape.hidden, call)
+      addAndNormalize(rows, delta: true, gain: layer.mlpNorm, to: workspace.normed)
+      feedForward(layer, rows, call)
+    }
+    addAndNormalize(rows, delta: true, gain: weights.finalNorm, to: workspace.normed)
+  }
+
+  private func addAndNormalize(_ rows: Int, delta: Bool, gain: FloatBuffer, to output: FloatBuffer) {
+    let work = ResidualNorm(
+      x: workspace.hidden.base, delta: delta ? UnsafePointer(workspace.delta.base) : nil, rows: rows,
+      size: decoder.configuration.hidden, gain: gain.base, epsilon: decoder.configuration.normEpsilon,
+      output: output.base)
+    pool.run(tasks: work.tasks, work)
+  }
+
+  /// Queries, keys and values of the normalised rows, under one fork.
+  private func project(_ layer: LayerWeights, _ rows: Int, _ call: Call) {
+    let shape = decoder.configuration
+    let (queries, keys) = (shape.heads * shape.headDim, shape.kvHeads * shape.headDim)
+    switch call {
+    case .prefill:
+      let query = product(layer.query, workspace.normed, rows, workspace.queries.base, queries)
+      let key = product(layer.key, workspace.normed, rows, workspace.keys.base, keys)
+      let value = product(layer.value, workspace.normed, rows, workspace.values.base, keys)
+      let pair = ParallelPair(key, tasks: key.tasks, value)
+      pool.run(
+        tasks: query.tasks + key.tasks + value.tasks, ParallelPair(query, tasks: query.tasks, pair))
+    case .decode:
+      let query = vectorProduct(layer.query, workspace.normed, rows, workspace.queries.base, queries, 0)
+      let key = vectorProduct(layer.key, workspace.normed, rows, workspace.keys.base, keys, 1)
+      let value = vectorProduct(layer.value, workspace.normed, rows, workspace.values.base, keys, 2)
+      let pair = ParallelPair(key, tasks: key.tasks, value)
+      pool.run(
+        tasks: query.tasks + key.tasks + value.tasks, ParallelPair(query, tasks: query.tasks, pair))
+    }
+  }
+
+  /// Query and key norms, decision logits and RoPE, in place.
+  private func decide(_ layer: LayerWeights, _ index: Int, _ rows: Int) throws {
+    let shape = decoder.configuration
+    if let alpha = layer.alpha, let norm = layer.alphaNorm {
+      // The adapter sees the layer's input, under a norm of its own. The same kernel in prefill and decode.
+      addAndNormalize(rows, delta: false, gain: norm, to: workspace.normed)
+      let work = vectorProduct(alpha, workspace.normed, rows, workspace.decisions.base, shape.kvHeads, 0)
+      pool.run(tasks: work.tasks, work)
+    }
+    pool.run(
+      tasks: rows,
+      HeadPreparation(
+        shape: (shape.heads, shape.kvHeads, shape.headDim), epsilon: shape.normEpsilon,
+        queryNorm: layer.queryNorm.map { UnsafePointer($0.base) }, keyNorm: layer.keyNorm.map { UnsafePointer($0.base) },
+        queries: workspace.queries.base, keys: workspace.keys.base, cosines: workspace.cosines.base,
+        sines: workspace.sines.base, dms: shape.dms, decisions: workspace.decisions.base))
+    try observe(.query, index, rows, workspace.queries, shape.heads * shape.headDim)
+    try observe(.key, index, rows, workspace.keys, shape.kvHeads * shape.headDim)
+    try observe(.value, index, rows, workspace.values, shape.kvHeads * shape.headDim)
+    if shape.dms != nil { try observe(.decisionLogits, index, rows, workspace.decisions, shape.kvHeads) }
+  }
+
+  /// The cache takes keys, values and decisions, and lends what the queries may see.
+  private func attend(_ layer: Int, _ rows: Int, _ call: Call) throws {
+    let shape = decoder.configuration
+    let (workspace, admission) = (self.workspace, self.workspace.admission)
+    let decisions = shape.dms != nil ? UnsafePointer(workspace.decisions.base) : nil
+    func store(_ layout: KVLayout, row: Int, tokens: Int) -> Admission.Store {
+      let offset = row * shape.kvHeads * shape.headDim
+      return Admission.Store(
+        admission, layout: layout, keys: workspace.keys.base + offset, values: workspace.values.base + offset,
+        tokens: tokens, kvHeads: shape.kvHeads)
+    }
+    switch call {
+    case .prefill(let cache):
+      let numbers = rows * shape.kvHeads * shape.headDim
+      round(workspace.keys.base, numbers, to: kvType)
+      round(workspace.values.base, numbers, to: kvType)
+      cache.admit(layer: layer, tokens: rows, decisions: decisions, attendsFirst: true, into: admission)
+      for kvHead in 0..<shape.kvHeads {
+        (workspace.spans + kvHead).initialize(to: cache.spanBefore(layer: layer, kvHead: kvHead, admission: admission))
+      }
+      let work = PrefillAttention(
+        spans: workspace.spans, lifetimes: admission.keyLifetimes(), queries: workspace.queries.base,
+        keys: workspace.keys.base, values: workspace.values.base, output: workspace.attention.base,
+        firstPosition: cache.tokensSeen, tokens: rows, kvHeads: shape.kvHeads, group: shape.heads / shape.kvHeads,
+        scratch: workspace.scratch.base, scratchStride: workspace.scratchStride)
+      pool.run(tasks: work.tasks, work)
+      try cache.place(layer: layer, tokens: rows, in: admission)
+      pool.run(tasks: shape.kvHeads, store(cache.layout, row: 0, tokens: rows))
+    case .decode(let caches):
+      for (row, cache) in caches.enumerated() {
+        let logits = decisions.map { $0 + row * shape.kvHeads }
+        cache.admit(layer: layer, tokens: 1, decisions: logits, attendsFirst: false, into: admission)
+        try cache.place(layer: layer, tokens: 1, in: admission)
+        let stored = store(cache.layout, row: row, tokens: 1)
+        for kvHead in 0..<shape.kvHeads {
+          stored.run(task: kvHead, worker: 0)
+          (workspace.spans + row * shape.kvHeads + kvHead).initialize(to: cache.span(layer: layer, kvHead: kvHead))
+        }
+      }
+      let work = DecodeAttention(
+        spans: workspace.spans, queries: workspace.queries.base, output: workspace.attention.base, sequences: rows,
+        kvHeads: shape.kvHeads, group: shape.heads / shape.kvHeads, scratch: workspace.scratch.base,
+        scratchStride: workspace.scratchStride)
+      pool.run(tasks: work.tasks, work)
+    }
+  }
+
+  private func feedForward(_ layer: LayerWeights, _ rows: Int, _ call: Call) {
+    let size = decoder.configuration.intermediate
+    let gateUp = workspace.gateUp.base
+    switch call {
+    case .prefill:
+      let gate = product(layer.gate, workspace.normed, rows, gateUp, 2 * size)
+      let up = product(layer.up, workspace.normed, rows, gateUp + size, 2 * size)
+      pool.run(tasks: gate.tasks + up.tasks, ParallelPair(gate, tasks: gate.tasks, up))
+    case .decode:
+      let gate = vectorProduct(layer.gate, workspace.normed, rows, gateUp, 2 * size, 0)
+      let up = vectorProduct(layer.up, workspace.normed, rows, gateUp + size, 2 * size, 1)
+      pool.run(tasks: gate.tasks + up.tasks, ParallelPair(gate, tasks: gate.tasks, up))
+    }
+    let activation = SwiGLU(gateUp: gateUp, rows: rows, size: size, output: workspace.activated.base)
+    pool.run(tasks: activation.tasks, activation)
+    linear(layer.down, workspace.activated, rows, to: workspace.delta, stride: decoder.configuration.hidden, call)
+  }
+
+  /// One linear map under a fork of its own.
+  private func linear(
+    _ map: Linear, _ input: FloatBuffer, _ rows: Int, to output: FloatBuffer, stride: Int, _ call: Call
+  ) {
+    switch call {
+    case .prefill:
+      let work = product(map, input, rows, output.base, stride)
+      pool.run(tasks: work.tasks, work)
+    case .decode:
+      let work = vectorProduct(map, input, rows, output.base, stride, 0)
+      pool.run(tasks: work.tasks, work)
+    }
+  }
+
+  private func product(
+    _ map: Linear, _ input: FloatBuffer, _ rows: Int, _ output: UnsafeMutablePointer<Float>, _ stride: Int
+  ) -> MatrixProduct {
+    MatrixProduct(
+      map.matrix, input: input.base, rows: rows, bias: map.bias.map { UnsafePointer($0.base) }, output: output,
+      outputStride: stride, scratch: workspace.scratch.base, scratchStride: workspace.scratchStride)
+  }
+
+  private func vectorProduct(
+    _ map: Linear, _ input: FloatBuffer, _ rows: Int, _ output: UnsafeMutablePointer<Float>, _ stride: Int,
+    _ scratch: Int
+  ) -> MatrixVectorProduct {
+    MatrixVectorProduct(
+      map.matrix, input: input.base, vectors: rows, bias: map.bias.map { UnsafePointer($0.base) }, output: output,
+      outputStride: stride, scratch: workspace.split.base + scratch * workspace.splitStride)
+  }
+
+  /// The logits of one row of `normed`, by the kernel that decoding uses.
+  func lastLogits(row: Int) {
+    let shape = decoder.configuration
+    let head = MatrixVectorProduct(
+      decoder.weights.head, input: workspace.normed.base + row * shape.hidden, vectors: 1, bias: nil,
+      output: workspace.logits.base, outputStride: shape.vocabulary, scratch: workspace.split.base)
+    pool.run(tasks: head.tasks, head)
+  }
+
+  /// The logits of all rows, in blocks that bound the memory.
+  private func allLogits(
+    rows: Int, _ onLogits: (_ rows: Int, UnsafeBufferPointer<Float>) throws -> Void
+  ) throws {
+    let shape = decoder.configuration
+    let most = max(1, min(rows, (16 << 20) / shape.vocabulary))
+    let block = FloatBuffer(most * shape.vocabulary)
+    for first in stride(from: 0, to: rows, by: most) {
+      let count = min(most, rows - first)
+      let head = MatrixProduct(
+        decoder.weights.head, input: workspace.normed.base + first * shape.hidden, rows: count, bias: nil,
+        output: block.base, outputStride: shape.vocabulary, scratch: workspace.scratch.base,
+        scratchStride: workspace.scratchStride)
+      pool.run(tasks: head.tasks, head)
+      try onLogits(count, UnsafeBufferPointer(start: block.base, count: count * shape.vocabulary))
+    }
+  }
+
+  private func observe(_ quantity: Observed, _ layer: Int, _ rows: Int, _ buffer: FloatBuffer, _ width: Int) throws {
+    guard let observer, observer.wants(quantity) else { return }
+    try observer.observe(
+      quantity, layer: layer, rows: rows, values: UnsafeBufferPointer(start: buffer.base, count: rows * width))
+  }
+}

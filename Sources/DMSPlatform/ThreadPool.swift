@@ -1,0 +1,211 @@
+// Fork and join in under a microsecond: a decode step forks a few hundred times, so this decides its speed.
+//
+// A fork publishes a ticket word; whoever is awake takes tasks from it one by one, the caller included. The join waits for
+// the tasks, not for the threads: a worker that lost its core to another process costs at most the task that it holds, and
+// one that never woke costs nothing. Waiting spins briefly, then sleeps on a futex, so an idle pool uses no CPU and a
+// spinning caller never starves the worker it waits for.
+//
+// Which worker runs a task is not deterministic; what a task writes must depend on its index alone.
+
+import CKernels
+import Glibc
+import Synchronization
+
+/// Work that falls into independent tasks. A struct of pointers and sizes: it is passed by address and never copied to the
+/// heap, so that a fork allocates nothing.
+public protocol ParallelWork: SendableMetatype {
+  /// Runs one task. `worker` is below the pool's `count` and is held by one task at a time: an index for scratch memory.
+  func run(task: Int, worker: Int)
+}
+
+/// A fixed set of threads that run the tasks of one fork at a time. The thread that forks is worker 0.
+///
+/// Not reentrant: one thread forks at a time, and tasks do not fork.
+public final class ThreadPool: @unchecked Sendable {
+  /// Workers, the caller included. At least 1.
+  public let count: Int
+  @usableFromInline let shared: SharedState
+  private var threads: [pthread_t] = []
+
+  /// - Parameter threads: workers, the calling thread included; values below 1 mean 1.
+  /// - Parameter processors: for each worker the processors it may run on; empty lets the system choose.
+  public init(threads: Int, processors: [[Int]] = []) throws {
+    count = max(1, threads)
+    shared = SharedState()
+    for worker in 1..<max(2, count) where worker < count {
+      var thread = pthread_t()
+      let start = Unmanaged.passRetained(
+        Start(shared: shared, worker: worker, processors: worker < processors.count ? processors[worker] : []))
+      let code = pthread_create(&thread, nil, threadMain, start.toOpaque())
+      guard code == 0 else {
+        start.release()
+        stop()
+        throw InputError("cannot start thread \(worker + 1): \(systemMessage(code))", remedy: "use fewer --threads")
+      }
+      self.threads.append(thread)
+    }
+  }
+
+  deinit { stop() }
+
+  private func stop() {
+    shared.stop()
+    for thread in threads { pthread_join(thread, nil) }
+    threads = []
+  }
+
+  /// Runs tasks `0..<tasks` on all workers and returns when every one is done. Allocates nothing.
+  @inlinable
+  public func run<Work: ParallelWork>(tasks: Int, _ work: borrowing Work) {
+    if count == 1 || tasks <= 1 {
+      for task in 0..<max(0, tasks) { work.run(task: task, worker: 0) }
+      return
+    }
+    withUnsafePointer(to: work) { pointer in
+      shared.fork(tasks: tasks, work: pointer) { work, task, worker in
+        work.assumingMemoryBound(to: Work.self).pointee.run(task: task, worker: worker)
+      }
+    }
+  }
+}
+
+/// What the threads share. `ticket` holds the number of the fork in its upper half and the tasks not yet taken in its lower
+/// half: one compare-and-exchange takes a task, and fails for a thread that is still looking at an earlier fork, so the
+/// plain fields are read only while their fork cannot end.
+@usableFromInline
+final class SharedState: @unchecked Sendable {
+  @usableFromInline typealias Body = @Sendable (UnsafeRawPointer, Int, Int) -> Void
+  private static let spins = 4_000
+
+  private let ticket = UnsafeMutablePointer<Atomic<UInt64>>.allocate(capacity: 1)
+  /// Tasks not yet finished; a futex word for the caller.
+  private let unfinished = UnsafeMutablePointer<Atomic<UInt32>>.allocate(capacity: 1)
+  /// Changes with every fork; a futex word for the workers.
+  private let epoch = UnsafeMutablePointer<Atomic<UInt32>>.allocate(capacity: 1)
+  private let sleepers = UnsafeMutablePointer<Atomic<UInt32>>.allocate(capacity: 1)
+  private let callerSleeps = UnsafeMutablePointer<Atomic<UInt32>>.allocate(capacity: 1)
+  private let stopping = UnsafeMutablePointer<Atomic<Bool>>.allocate(capacity: 1)
+  private var tasks = 0
+  private var work: UnsafeRawPointer?
+  private var body: Body?
+
+  init() {
+    ticket.initialize(to: Atomic(0))
+    unfinished.initialize(to: Atomic(0))
+    epoch.initialize(to: Atomic(0))
+    sleepers.initialize(to: Atomic(0))
+    callerSleeps.initialize(to: Atomic(0))
+    stopping.initialize(to: Atomic(false))
+  }
+
+  deinit {
+    ticket.deallocate()
+    unfinished.deallocate()
+    epoch.deallocate()
+    sleepers.deallocate()
+    callerSleeps.deallocate()
+    stopping.deallocate()
+  }
+
+  @usableFromInline
+  func fork(tasks: Int, work: UnsafeRawPointer, body: @escaping Body) {
+    precondition(tasks <= Int(UInt32.max), "a fork has at most 2^32 - 1 tasks")
+    self.tasks = tasks
+    self.work = work
+    self.body = body
+    unfinished.pointee.store(UInt32(tasks), ordering: .relaxed)
+    let number = epoch.pointee.load(ordering: .relaxed) &+ 1
+    ticket.pointee.store(UInt64(number) << 32 | UInt64(tasks), ordering: .releasing)
+    epoch.pointee.store(number, ordering: .sequentiallyConsistent)
+    if sleepers.pointee.load(ordering: .sequentiallyConsistent) > 0 { dms_futex_wake(epoch, Int32.max) }
+    drain(fork: number, worker: 0)
+    join()
+  }
+
+  /// Takes and runs tasks of a fork until none is left to take.
+  private func drain(fork number: UInt32, worker: Int) {
+    var current = ticket.pointee.load(ordering: .acquiring)
+    while UInt32(truncatingIfNeeded: current >> 32) == number, current & 0xFFFF_FFFF > 0 {
+      let taken = ticket.pointee.weakCompareExchange(
+        expected: current, desired: current - 1, ordering: .acquiringAndReleasing)
+      guard taken.exchanged else {
+        current = taken.original
+        continue
+      }
+      if let body, let work { body(work, tasks - Int(current & 0xFFFF_FFFF), worker) }
+      let left = unfinished.pointee.subtract(1, ordering: .sequentiallyConsistent).newValue
+      if left == 0, callerSleeps.pointee.load(ordering: .sequentiallyConsistent) != 0 { dms_futex_wake(unfinished, 1) }
+      current = ticket.pointee.load(ordering: .acquiring)
+    }
+  }
+
+  private func join() {
+    for _ in 0..<Self.spins {
+      if unfinished.pointee.load(ordering: .acquiring) == 0 { return }
+      dms_pause()
+    }
+    callerSleeps.pointee.store(1, ordering: .sequentiallyConsistent)
+    while true {
+      let left = unfinished.pointee.load(ordering: .sequentiallyConsistent)
+      if left == 0 { break }
+      dms_futex_wait(unfinished, left)
+    }
+    callerSleeps.pointee.store(0, ordering: .relaxed)
+  }
+
+  /// A worker's life: wait for a fork, help with it, again.
+  func serve(worker: Int) {
+    var seen: UInt32 = 0
+    while true {
+      let number = nextFork(after: seen)
+      if stopping.pointee.load(ordering: .acquiring) { return }
+      seen = number
+      drain(fork: number, worker: worker)
+    }
+  }
+
+  private func nextFork(after seen: UInt32) -> UInt32 {
+    for _ in 0..<Self.spins {
+      let number = epoch.pointee.load(ordering: .acquiring)
+      if number != seen { return number }
+      dms_pause()
+    }
+    sleepers.pointee.add(1, ordering: .sequentiallyConsistent)
+    defer { sleepers.pointee.subtract(1, ordering: .relaxed) }
+    while true {
+      let number = epoch.pointee.load(ordering: .sequentiallyConsistent)
+      if number != seen { return number }
+      dms_futex_wait(epoch, seen)
+    }
+  }
+
+  func stop() {
+    stopping.pointee.store(true, ordering: .releasing)
+    epoch.pointee.add(1, ordering: .sequentiallyConsistent)
+    dms_futex_wake(epoch, Int32.max)
+  }
+}
+
+private final class Start: Sendable {
+  let shared: SharedState
+  let worker: Int
+  let processors: [Int]
+  init(shared: SharedState, worker: Int, processors: [Int]) {
+    self.shared = shared
+    self.worker = worker
+    self.processors = processors
+  }
+}
+
+private func threadMain(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+  guard let argument else { return nil }
+  let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
+  if !start.processors.isEmpty {
+    // A hint: where the system refuses (a container's mask), the thread runs where it may.
+    var mask = [UInt64](repeating: 0, count: 1 + (start.processors.max() ?? 0) / 64)
+    for processor in start.processors where processor >= 0 { mask[processor / 64] |= 1 << UInt64(processor % 64) }
+    _ = dms_set_affinity(mask, Int32(mask.count))
+  }
+  start.shared.serve(worker: start.worker)
+  return nil
+}

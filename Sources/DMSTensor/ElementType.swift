@@ -1,0 +1,51 @@
+// How a number lies in memory. Arithmetic is elsewhere; here are only sizes, names and the views that carry them.
+
+/// The element types that checkpoints store.
+public enum ElementType: String, Sendable, CaseIterable {
+  case f64 = "F64"
+  case f32 = "F32"
+  case f16 = "F16"
+  case bf16 = "BF16"
+  case i64 = "I64"
+  case i32 = "I32"
+  case i16 = "I16"
+  case i8 = "I8"
+  case u64 = "U64"
+  case u32 = "U32"
+  case u16 = "U16"
+  case u8 = "U8"
+  case bool = "BOOL"
+  case f8e4m3 = "F8_E4M3"
+  case f8e5m2 = "F8_E5M2"
+  case f8e8m0 = "F8_E8M0"
+  case c64 = "C64"
+
+  /// Bytes of one element.
+  public var size: Int {
+    switch self {
+    case .f64, .i64, .u64, .c64: 8
+    case .f32, .i32, .u32: 4
+    case .f16, .bf16, .i16, .u16: 2
+    case .i8, .u8, .bool, .f8e4m3, .f8e5m2, .f8e8m0: 1
+    }
+  }
+}
+
+/// A borrowed, row-major tensor: a pointer, a type and a shape. It owns nothing; whoever makes one keeps the bytes alive.
+///
+/// `@unchecked Sendable`: the bytes are only read.
+public struct TensorView: @unchecked Sendable {
+  public let type: ElementType
+  public let shape: [Int]
+  public let bytes: UnsafeRawBufferPointer
+
+  /// - Precondition: `bytes.count` is the product of `shape` times the size of `type`.
+  public init(type: ElementType, shape: [Int], bytes: UnsafeRawBufferPointer) {
+    precondition(bytes.count == shape.reduce(1, *) * type.size, "a tensor's bytes must match its shape")
+    self.type = type
+    self.shape = shape
+    self.bytes = bytes
+  }
+
+  public var count: Int { shape.reduce(1, *) }
+}

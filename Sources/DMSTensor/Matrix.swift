@@ -1,0 +1,25 @@
+// Weights as the kernels see them.
+
+/// A borrowed weight matrix `[rows, columns]`, row-major, in its stored type: `y = W x` maps `columns` numbers to `rows`.
+@frozen
+public struct Matrix: @unchecked Sendable {
+  public let rows: Int
+  public let columns: Int
+  public let type: ElementType
+  public let base: UnsafeRawPointer
+
+  /// - Precondition: `view` has two dimensions and is F32, BF16 or F16; its bytes outlive the matrix.
+  public init(_ view: TensorView) {
+    precondition(view.shape.count == 2, "a matrix has two dimensions")
+    rows = view.shape[0]
+    columns = view.shape[1]
+    type = view.type
+    // A matrix without elements has no address; any will do, for nothing is read.
+    base = view.bytes.baseAddress ?? UnsafeRawPointer(bitPattern: 64).unsafelyUnwrapped
+  }
+
+  public var bytes: Int { rows * columns * type.size }
+
+  @inlinable
+  public func row(_ index: Int) -> UnsafeRawPointer { base + index * columns * type.size }
+}

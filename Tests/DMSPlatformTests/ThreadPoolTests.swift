@@ -1,0 +1,60 @@
+import Synchronization
+import Testing
+
+@testable import DMSPlatform
+
+/// Counts how often each task ran.
+private struct Count: ParallelWork {
+  let hits: UnsafeMutablePointer<Int>
+  func run(task: Int, worker: Int) { hits[task] += 1 }
+}
+
+/// Marks workers as busy to see that none is used by two tasks at once.
+private struct Exclusive: ParallelWork {
+  let busy: UnsafeMutablePointer<Atomic<Int>>
+  let clashes: UnsafeMutablePointer<Atomic<Int>>
+  func run(task: Int, worker: Int) {
+    if busy[worker].add(1, ordering: .relaxed).oldValue != 0 { clashes.pointee.add(1, ordering: .relaxed) }
+    for _ in 0..<100 { _ = busy[worker].load(ordering: .relaxed) }
+    busy[worker].subtract(1, ordering: .relaxed)
+  }
+}
+
+struct ThreadPoolTests {
+  @Test(arguments: [1, 2, 3, 8])
+  func everyTaskRunsExactlyOnce(threads: Int) throws {
+    let pool = try ThreadPool(threads: threads)
+    let hits = UnsafeMutablePointer<Int>.allocate(capacity: 1000)
+    defer { hits.deallocate() }
+    hits.initialize(repeating: 0, count: 1000)
+    var expected = [Int](repeating: 0, count: 1000)
+    for round in 0..<2000 {
+      let tasks = round % 7 == 0 ? round % 1000 : round % 5
+      pool.run(tasks: tasks, Count(hits: hits))
+      for task in 0..<tasks { expected[task] += 1 }
+    }
+    #expect(Array(UnsafeBufferPointer(start: hits, count: 1000)) == expected)
+  }
+
+  @Test func aWorkerHoldsOneTaskAtATime() throws {
+    let pool = try ThreadPool(threads: 4)
+    let counters = UnsafeMutablePointer<Atomic<Int>>.allocate(capacity: 5)
+    for index in 0..<5 { (counters + index).initialize(to: Atomic(0)) }
+    defer { counters.deallocate() }
+    for _ in 0..<200 { pool.run(tasks: 64, Exclusive(busy: counters, clashes: counters + 4)) }
+    #expect(counters[4].load(ordering: .relaxed) == 0)
+  }
+
+  @Test func poolsLiveAndDieIndependently() throws {
+    let hits = UnsafeMutablePointer<Int>.allocate(capacity: 8)
+    defer { hits.deallocate() }
+    hits.initialize(repeating: 0, count: 8)
+    for _ in 0..<50 {
+      let first = try ThreadPool(threads: 3)
+      let second = try ThreadPool(threads: 2, processors: [[], [0]])
+      first.run(tasks: 8, Count(hits: hits))
+      second.run(tasks: 8, Count(hits: hits))
+    }
+    #expect(Array(UnsafeBufferPointer(start: hits, count: 8)) == [Int](repeating: 100, count: 8))
+  }
+}
