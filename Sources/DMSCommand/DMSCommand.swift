@@ -35,4 +35,19 @@ enum Main {
   }
 }
 
-func printError(_ text: String) { fputs(text + "\n", stderr) }
+/// Writes a line to stderr.
+func printError(_ text: String) { writeAll(text + "\n", to: STDERR_FILENO) }
+
+/// Writes text at once, unbuffered: what is streamed must be seen.
+func writeAll(_ text: String, to descriptor: Int32) {
+  let bytes = Array(text.utf8)
+  var done = 0
+  while done < bytes.count {
+    let count = bytes.withUnsafeBytes { buffer in
+      buffer.baseAddress.map { write(descriptor, $0 + done, buffer.count - done) } ?? 0
+    }
+    if count < 0, errno == EINTR { continue }
+    guard count > 0 else { return }
+    done += count
+  }
+}
