@@ -6,10 +6,10 @@ import PackageDescription
 let package = Package(
   name: "swift-dms",
   products: [
-    .executable(name: "dms", targets: ["DMSCommand"]),
+    .executable(name: "dms", targets: ["DMSCommand"])
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
   ],
   targets: [
     .target(name: "CKernels"),
@@ -30,6 +30,7 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .testTarget(name: "DMSPlatformTests", dependencies: ["DMSPlatform"]),
+    .testTarget(name: "DMSTextTests", dependencies: ["DMSText", "DMSPlatform"]),
     .testTarget(
       name: "DMSModelTests",
       dependencies: ["DMSModel", "DMSPlatform", "DMSTensor", "DMSKernels", "DMSCheckpoint", "DMSCache"]),

@@ -192,7 +192,8 @@ private final class LazyTable<Entry> {
     let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
     guard let raw = mmap(nil, bytes, PROT_READ | PROT_WRITE, flags, -1, 0), raw != MAP_FAILED else {
       throw InputError(
-        "no memory for the tables of a cache of \(count) entries: \(systemMessage(errno))", remedy: "use a smaller --context")
+        "no memory for the tables of a cache of \(count) entries: \(systemMessage(errno))",
+        remedy: "use a smaller --context")
     }
     base = raw.bindMemory(to: Entry.self, capacity: max(count, 1))
   }

@@ -29,7 +29,8 @@ struct CompareCommand: ParsableCommand {
     let results = TensorComparison.compare(try SafetensorsFile(path: a), try SafetensorsFile(path: b))
     let failures = results.count { !$0.isWithin(tolerance) }
     for result in results {
-      print("\(result.isWithin(tolerance) ? "ok  " : "FAIL") \(result.name) \(result.shape) \(describe(result.outcome))")
+      print(
+        "\(result.isWithin(tolerance) ? "ok  " : "FAIL") \(result.name) \(result.shape) \(describe(result.outcome))")
     }
     print(
       failures == 0

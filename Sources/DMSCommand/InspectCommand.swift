@@ -19,7 +19,9 @@ struct InspectCommand: ParsableCommand {
     let shape = try ModelConfiguration(folder: model)
     let checkpoint = try? Checkpoint(folder: model)
     let type = kvType?.element ?? (shape.storedType == .f32 ? .f32 : .bf16)
-    print("architecture  \(shape.family.rawValue), \(shape.layers) layers, hidden \(shape.hidden), MLP \(shape.intermediate)")
+    print(
+      "architecture  \(shape.family.rawValue), \(shape.layers) layers, hidden \(shape.hidden), MLP \(shape.intermediate)"
+    )
     print("attention     \(shape.heads) query heads, \(shape.kvHeads) KV heads of \(shape.headDim)")
     print("vocabulary    \(shape.vocabulary)\(shape.tiedEmbeddings ? ", embedding and head tied" : "")")
     print("context       \(shape.context) tokens, RoPE \(describe(shape.rope))")
@@ -39,7 +41,8 @@ struct InspectCommand: ParsableCommand {
       print("DMS           none: the cache is dense")
     }
     print("")
-    print("cache in \(type.rawValue)   dense" + (shape.dms?.compressionRatio == nil ? "" : "        at the nominal ratio"))
+    print(
+      "cache in \(type.rawValue)   dense" + (shape.dms?.compressionRatio == nil ? "" : "        at the nominal ratio"))
     for tokens in [1024, 8192, 32768] {
       let dense = tokens * shape.layers * shape.kvHeads * 2 * shape.headDim * type.size
       var line = "\(pad("\(tokens) tokens", 14))\(pad(byteCount(dense), 13))"

@@ -9,7 +9,8 @@ import DMSText
 
 struct TraceCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "trace", abstract: "Write what the model computes for given tokens, as a reference for other back ends.",
+    commandName: "trace",
+    abstract: "Write what the model computes for given tokens, as a reference for other back ends.",
     discussion: """
       Writes input_ids I32 [T] and logits F32 [T, vocabulary]; for DMS models decision_logits F32 [L, G, T], decisions I32 \
       [L, G, T] and retained_at_end I32 [L, G]. With --detail for each layer N: layers.N.hidden [T, hidden] (the layer's \

@@ -77,7 +77,8 @@ public struct DecodeAttention: ParallelWork {
         let row = scores + query * Self.block
         for slot in count..<(pages * KVLayout.slotsPerPage) { row[slot] = -.infinity }
         foldSoftmax(
-          row, pages * KVLayout.slotsPerPage, maximum: &maxima[query], sum: &sums[query], output: out + query * dim, dim)
+          row, pages * KVLayout.slotsPerPage, maximum: &maxima[query], sum: &sums[query], output: out + query * dim, dim
+        )
       }
       for index in 0..<pages {
         let values = span.values(page: firstPage + index, scratch: page)

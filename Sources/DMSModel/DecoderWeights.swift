@@ -1,8 +1,8 @@
 // The weights of a decoder by their checkpoint names: the one place that knows these names.
 
 import DMSCheckpoint
-import DMSTensor
 import DMSKernels
+import DMSTensor
 
 /// A linear map in its stored type, with its bias in fp32.
 struct Linear {

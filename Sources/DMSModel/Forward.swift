@@ -110,7 +110,8 @@ extension Engine {
       tasks: rows,
       HeadPreparation(
         shape: (shape.heads, shape.kvHeads, shape.headDim), epsilon: shape.normEpsilon,
-        queryNorm: layer.queryNorm.map { UnsafePointer($0.base) }, keyNorm: layer.keyNorm.map { UnsafePointer($0.base) },
+        queryNorm: layer.queryNorm.map { UnsafePointer($0.base) },
+        keyNorm: layer.keyNorm.map { UnsafePointer($0.base) },
         queries: workspace.queries.base, keys: workspace.keys.base, cosines: workspace.cosines.base,
         sines: workspace.sines.base, dms: shape.dms, decisions: workspace.decisions.base))
     try observe(.query, index, rows, workspace.queries, shape.heads * shape.headDim)
