@@ -23,14 +23,19 @@ let package = Package(
     .target(name: "DMSCache", dependencies: ["DMSPlatform", "DMSTensor", "DMSKernels"]),
     .target(
       name: "DMSModel", dependencies: ["DMSPlatform", "DMSTensor", "DMSKernels", "DMSCheckpoint", "DMSCache"]),
+    .target(
+      name: "DMSGeneration",
+      dependencies: ["DMSPlatform", "DMSTensor", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel"]),
     .executableTarget(
       name: "DMSCommand",
       dependencies: [
-        "DMSPlatform", "DMSTensor", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel",
+        "DMSPlatform", "DMSTensor", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel", "DMSGeneration",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .testTarget(name: "DMSPlatformTests", dependencies: ["DMSPlatform"]),
     .testTarget(name: "DMSTextTests", dependencies: ["DMSText", "DMSPlatform"]),
+    .testTarget(
+      name: "DMSCheckpointTests", dependencies: ["DMSCheckpoint", "DMSPlatform", "DMSTensor", "DMSText"]),
     .testTarget(
       name: "DMSModelTests",
       dependencies: ["DMSModel", "DMSPlatform", "DMSTensor", "DMSKernels", "DMSCheckpoint", "DMSCache"]),

@@ -31,6 +31,9 @@ struct DelayedEviction: ~Copyable {
     return other
   }
 
+  /// All rings, as numbers.
+  var state: [UInt32] { Array(ring) }
+
   var bytes: Int { ring.count * MemoryLayout<UInt32>.stride }
 
   /// A token that is forgotten: its position, and the slot that becomes free.

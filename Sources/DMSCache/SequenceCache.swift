@@ -14,9 +14,9 @@ public final class SequenceCache {
   /// The most tokens that fit.
   public let capacity: Int
   /// Tokens that went in: the next one's position.
-  public private(set) var tokensSeen = 0
+  public internal(set) var tokensSeen = 0
   let slots: SlotStore
-  private var eviction: DelayedEviction?
+  var eviction: DelayedEviction?
   private var keysRead = 0
   private var peakSlots = 0
 

@@ -81,6 +81,14 @@ final class SlotStore {
     KVSpan(layout: pool.layout, pages: page(head, 0), redirects: redirect(head, 0), slots: slots)
   }
 
+  /// Where slot `slot` of `head` is.
+  func place(head: Int, slot: Int) -> KVSlot {
+    let (index, place) = slot.quotientAndRemainder(dividingBy: KVLayout.slotsPerPage)
+    let entry = page(head, index).pointee
+    if entry.redirected & 1 << UInt16(place) != 0 { return redirect(head, slot).pointee }
+    return KVSlot(base: entry.base, id: entry.id, index: UInt32(place))
+  }
+
   /// Where slot `slot` of `head` may be written: at home if no other sequence shares the page, in an overlay otherwise.
   /// Takes pages as needed: one for each sixteen slots up to this one.
   func placeForWriting(head: Int, slot: Int) throws -> KVSlot {
@@ -154,6 +162,16 @@ final class SlotStore {
       let arena = arena(head)
       for index in 0..<pageCounts[head] where !arena.isShared(page(head, index).pointee.id) { count += 1 }
       for overlay in overlays[head] where !arena.isShared(overlay.id) { count += 1 }
+    }
+    return count
+  }
+
+  /// Slots whose bytes lie in pages that no other sequence refers to.
+  var privateSlots: Int {
+    var count = 0
+    for head in 0..<heads {
+      let arena = arena(head)
+      for slot in 0..<slots[head] where !arena.isShared(place(head: head, slot: slot).id) { count += 1 }
     }
     return count
   }

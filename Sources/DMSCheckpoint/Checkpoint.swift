@@ -9,26 +9,33 @@ import Glibc
 public final class Checkpoint: Sendable {
   public let folder: String
   public let configuration: ModelConfiguration
+  /// The file that promises the weights: the single file, or the index of the shards.
+  private let listing: String
   private let files: [SafetensorsFile]
   private let fileOfTensor: [String: Int]
 
   private static let single = "model.safetensors"
   private static let index = "model.safetensors.index.json"
+  /// Reference values that a fixture keeps beside its weights.
+  private static let golden = "golden.safetensors"
 
+  /// Opens `model.safetensors`, or the shards of `model.safetensors.index.json`, or the only other weights in the folder.
   /// - Throws: `InputError` for a missing or damaged file, naming it.
   public init(folder: String) throws {
     self.folder = folder
     configuration = try ModelConfiguration(folder: folder)
-    var paths: [String] = []
     var promised: [String: String] = [:]
+    var paths: [String] = []
     if access("\(folder)/\(Self.single)", F_OK) == 0 {
-      paths = ["\(folder)/\(Self.single)"]
+      listing = "\(folder)/\(Self.single)"
+      paths = [listing]
     } else if access("\(folder)/\(Self.index)", F_OK) == 0 {
-      promised = try Self.weightMap("\(folder)/\(Self.index)")
+      listing = "\(folder)/\(Self.index)"
+      promised = try Self.weightMap(listing)
       paths = Set(promised.values).sorted().map { "\(folder)/\($0)" }
     } else {
-      throw InputError(
-        "neither \(Self.single) nor \(Self.index)", at: folder, remedy: "download the checkpoint's weights")
+      listing = try Self.onlyWeights(in: folder)
+      paths = [listing]
     }
     var files: [SafetensorsFile] = []
     var fileOfTensor: [String: Int] = [:]
@@ -38,19 +45,40 @@ public final class Checkpoint: Sendable {
           "the index names this file, and it is missing", at: path, remedy: "download the checkpoint completely")
       }
       let file = try SafetensorsFile(path: path)
-      for name in file.names {
-        if let shard = promised[name], "\(folder)/\(shard)" != path { continue }
+      // Of a tensor that lies in two shards, the one that the index names counts.
+      for name in file.names where promised[name].map({ "\(folder)/\($0)" == path }) ?? true {
         fileOfTensor[name] = files.count
       }
       files.append(file)
     }
-    for (name, shard) in promised where fileOfTensor[name] == nil {
+    for (name, shard) in promised.sorted(by: { $0.key < $1.key }) where fileOfTensor[name] == nil {
       throw InputError(
-        "tensor \"\(name)\" is missing, though the index promises it", at: "\(folder)/\(shard)",
+        "tensor \(quoted(name)) is missing, though the index promises it", at: "\(folder)/\(shard)",
         remedy: "download the checkpoint completely")
     }
     self.files = files
     self.fileOfTensor = fileOfTensor
+  }
+
+  /// The one .safetensors file of a folder that has neither of the usual names.
+  private static func onlyWeights(in folder: String) throws -> String {
+    var found: [String] = []
+    if let directory = opendir(folder), let offset = MemoryLayout<dirent>.offset(of: \.d_name) {
+      defer { closedir(directory) }
+      while let entry = readdir(directory) {
+        // Not through `pointee`: an entry is shorter than the structure that declares it.
+        let name = String(cString: (UnsafeRawPointer(entry) + offset).assumingMemoryBound(to: CChar.self))
+        if name.hasSuffix(".safetensors"), !name.hasPrefix("."), name != golden { found.append(name) }
+      }
+    }
+    guard let first = found.first else {
+      throw InputError("neither \(single) nor \(index)", at: folder, remedy: "download the checkpoint's weights")
+    }
+    guard found.count == 1 else {
+      throw InputError(
+        "\(found.count) safetensors files and no \(index)", at: folder, remedy: "download the checkpoint's index")
+    }
+    return "\(folder)/\(first)"
   }
 
   private static func weightMap(_ path: String) throws -> [String: String] {
@@ -61,32 +89,45 @@ public final class Checkpoint: Sendable {
     for (name, value) in map.members {
       // A shard lies in the folder: a path that leads elsewhere is not followed.
       guard let shard = value.string, !shard.isEmpty, !shard.contains("/") else {
-        throw InputError("tensor \"\(name)\" has no file name", at: path, remedy: "download the checkpoint again")
+        throw InputError("tensor \(quoted(name)) has no file name", at: path, remedy: "download the checkpoint again")
       }
       shards[name] = shard
     }
     return shards
   }
 
-  public func hasTensor(_ name: String) -> Bool { fileOfTensor[name] != nil }
+  /// Whether the weights have a tensor of this name.
+  public func hasTensor(_ name: String) -> Bool { place(of: name) != nil }
 
-  /// A weight in its stored type: F32, BF16 or F16.
+  /// A weight in its stored type: F32, BF16 or F16, at an address aligned to it, valid while the checkpoint lives. Costs a
+  /// look-up; no bytes are read.
   /// - Throws: `InputError` if it is missing or has another shape or type.
   public func tensor(_ name: String, shape: [Int]) throws -> TensorView {
-    guard let index = fileOfTensor[name], let view = files[index].view(name) else {
-      throw InputError("tensor \"\(name)\" is missing", at: folder, remedy: "the checkpoint does not fit its config.json")
+    guard let (file, stored) = place(of: name), let view = file.view(stored) else {
+      throw InputError(
+        "tensor \(quoted(name)) is missing", at: listing,
+        remedy: "use weights and config.json of the same checkpoint")
     }
     guard view.shape == shape else {
       throw InputError(
-        "tensor \"\(name)\" has the shape \(view.shape), expected \(shape)", at: files[index].path,
-        remedy: "the checkpoint does not fit its config.json")
+        "tensor \(quoted(stored)) has the shape \(view.shape), expected \(shape)", at: file.path,
+        remedy: "use weights and config.json of the same checkpoint")
     }
     guard [.f32, .bf16, .f16].contains(view.type) else {
       throw InputError(
-        "tensor \"\(name)\" is stored as \(view.type.rawValue)", at: files[index].path,
-        remedy: "supported are F32, BF16 and F16")
+        "tensor \(quoted(stored)) is stored as \(view.type.rawValue), expected F32, BF16 or F16", at: file.path,
+        remedy: "use the checkpoint's unquantised form")
     }
     return view
+  }
+
+  /// The file of a tensor and its name there: exports of the bare decoder leave the prefix `model.` out.
+  private func place(of name: String) -> (file: SafetensorsFile, name: String)? {
+    if let index = fileOfTensor[name] { return (files[index], name) }
+    let prefix = "model."
+    guard name.hasPrefix(prefix) else { return nil }
+    let bare = String(name.dropFirst(prefix.count))
+    return fileOfTensor[bare].map { (files[$0], bare) }
   }
 
   /// Bytes of all tensors.

@@ -11,12 +11,21 @@ struct ConfigurationReader {
   init(file path: String) throws {
     source = path
     json = try JSON(file: path)
-    guard json.object != nil else { throw InputError("a JSON object is expected", at: path) }
+    try checkObject()
   }
 
-  init(_ json: JSON, source: String) {
+  init(_ json: JSON, source: String) throws {
     self.json = json
     self.source = source
+    try checkObject()
+  }
+
+  /// What to do about a configuration that people have edited or cut off.
+  static let remedy = "restore the file as it was published"
+
+  private func checkObject() throws {
+    guard json.object == nil else { return }
+    throw InputError("a JSON object expected, found \(brief(json))", at: source, remedy: Self.remedy)
   }
 
   /// The value of a key; `nil` if it is absent or null.
@@ -27,9 +36,7 @@ struct ConfigurationReader {
 
   /// The object under a key as a reader of its own.
   func object(_ key: String) throws -> ConfigurationReader? {
-    guard let value = value(key) else { return nil }
-    guard value.object != nil else { throw wrong(key, "an object", value) }
-    return ConfigurationReader(value, source: "\(source): \(key)")
+    try value(key).map { try ConfigurationReader($0, source: "\(source): \(key)") }
   }
 
   func string(_ key: String) throws -> String? {
@@ -72,12 +79,12 @@ struct ConfigurationReader {
   }
 
   func required<Value>(_ key: String, _ value: Value?) throws -> Value {
-    guard let value else { throw InputError("the key \"\(key)\" is missing", at: source) }
+    guard let value else { throw InputError("the key \(key) is missing", at: source, remedy: Self.remedy) }
     return value
   }
 
   func wrong(_ key: String, _ expected: String, _ found: JSON) -> InputError {
-    InputError("\(expected) expected, found \(brief(found))", at: "\(source): \(key)")
+    InputError("\(expected) expected, found \(brief(found))", at: "\(source): \(key)", remedy: Self.remedy)
   }
 
   private func brief(_ value: JSON) -> String {
@@ -86,7 +93,7 @@ struct ConfigurationReader {
     case .bool(let bool): "\(bool)"
     case .integer(let integer): "\(integer)"
     case .number(let number): "\(number)"
-    case .string(let string): "\"\(string.prefix(60))\""
+    case .string(let string): quoted(String(string.prefix(60)))
     case .array: "an array"
     case .object: "an object"
     }

@@ -57,8 +57,7 @@ public struct DMSSettings: Sendable, Equatable {
   /// FastDMS packages its settings beside the configuration: keys at top level or under `config`.
   private init(fastDMS metadata: JSON, source: String) throws {
     self.init()
-    let top = ConfigurationReader(metadata, source: source)
-    guard metadata.object != nil else { throw InputError("a JSON object is expected", at: source) }
+    let top = try ConfigurationReader(metadata, source: source)
     let nested = try top.object("config")
     func number(_ key: String) throws -> Double? {
       try top.number(key, in: Self.scales) ?? nested?.number(key, in: Self.scales)

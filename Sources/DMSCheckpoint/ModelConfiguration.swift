@@ -38,12 +38,14 @@ public struct ModelConfiguration: Sendable, Equatable {
   /// `nil` for a checkpoint that was not taught to forget.
   public let dms: DMSSettings?
 
-  /// Bounds that keep every product of sizes within 64 bits.
-  static let largestContext = 1 << 30
-  private static let sizes = 1...(1 << 24)
+  /// Bounds far above every model, low enough that products of sizes (parameters, bytes of a cache) stay within 62 bits.
+  static let largestContext = 1 << 28
+  private static let counts = 1...1024
+  private static let widths = 1...(1 << 20)
+  private static let tokenIDs = 1 << 24
 
   /// Reads `config.json` and, where it exists, `dms_metadata.json`.
-  /// - Throws: `InputError` naming file and key.
+  /// - Throws: `InputError` naming file and key, what was expected and what was found.
   public init(folder: String) throws {
     let path = folder + "/config.json"
     guard access(path, F_OK) == 0 else {
@@ -54,61 +56,46 @@ public struct ModelConfiguration: Sendable, Equatable {
     try self.init(json: try JSON(file: path), source: path, metadata: metadata, metadataSource: metadataPath)
   }
 
+  /// Absent keys have the values that transformers gives them.
   package init(json: JSON, source: String, metadata: JSON? = nil, metadataSource: String = "dms_metadata.json") throws {
-    let config = ConfigurationReader(json, source: source)
-    guard json.object != nil else { throw InputError("a JSON object is expected", at: source) }
+    let config = try ConfigurationReader(json, source: source)
     let type = try config.required("model_type", config.string("model_type"))
     guard let family = Family(rawValue: type) else {
       throw InputError(
-        "unknown architecture \"\(type)\"", at: "\(source): model_type",
+        "unknown architecture \(quoted(type))", at: "\(source): model_type",
         remedy: "supported are \(Family.allCases.map(\.rawValue).joined(separator: ", "))")
     }
     self.family = family
-    func size(_ key: String) throws -> Int { try config.required(key, config.integer(key, in: Self.sizes)) }
-    layers = try config.required("num_hidden_layers", config.integer("num_hidden_layers", in: 1...4096))
-    hidden = try size("hidden_size")
-    heads = try config.required("num_attention_heads", config.integer("num_attention_heads", in: 1...4096))
-    kvHeads = try config.integer("num_key_value_heads", in: 1...4096) ?? heads
-    guard heads % kvHeads == 0 else {
-      throw InputError("\(heads) query heads cannot share \(kvHeads) KV heads", at: "\(source): num_key_value_heads")
+    func required(_ key: String, _ range: ClosedRange<Int>) throws -> Int {
+      try config.required(key, config.integer(key, in: range))
     }
-    if let given = try config.integer("head_dim", in: 2...4096) {
-      headDim = given
-    } else {
-      guard hidden % heads == 0 else {
-        throw InputError("\(hidden) is not a multiple of the \(heads) heads", at: "\(source): hidden_size")
-      }
-      headDim = hidden / heads
-    }
-    guard headDim % 2 == 0, headDim >= 2 else {
-      throw InputError("RoPE needs an even head dimension, found \(headDim)", at: "\(source): head_dim")
-    }
-    intermediate = try size("intermediate_size")
-    vocabulary = try size("vocab_size")
-    let context = try config.integer("max_position_embeddings", in: 1...Self.largestContext) ?? 2048
-    self.context = context
-    normEpsilon = Float(try config.number("rms_norm_eps", in: 0...1) ?? 1e-6)
+    layers = try required("num_hidden_layers", Self.counts)
+    hidden = try required("hidden_size", Self.widths)
+    intermediate = try required("intermediate_size", 1...(1 << 22))
+    vocabulary = try required("vocab_size", 1...(1 << 22))
+    (heads, kvHeads, headDim) = try Self.heads(config, family, hidden: hidden)
+    context =
+      try config.integer("max_position_embeddings", in: 1...Self.largestContext) ?? (family == .llama ? 2048 : 32_768)
+    normEpsilon = Float(try config.number("rms_norm_eps", in: 1e-30...1) ?? 1e-6)
     rope = try RopeConfiguration(config, context: context)
     tiedEmbeddings = try config.bool("tie_word_embeddings") ?? false
     queryKeyNorm = family == .qwen3
     let bias = try config.bool("attention_bias") ?? false
     attentionBias = family == .qwen2 || bias
     outputBias = family != .qwen2 && bias
-    mlpBias = try family == .llama && config.bool("mlp_bias") ?? false
+    let feedForwardBias = try config.bool("mlp_bias") ?? false
+    mlpBias = family == .llama && feedForwardBias
     let activation = try config.string("hidden_act") ?? "silu"
     guard activation == "silu" else {
-      throw InputError("unknown activation \"\(activation)\"", at: "\(source): hidden_act", remedy: "supported is silu")
-    }
-    if try config.bool("use_sliding_window") ?? false,
-      let window = try config.integer("sliding_window", in: 0...Self.largestContext), window < context
-    {
       throw InputError(
-        "sliding-window attention is not supported", at: "\(source): use_sliding_window",
-        remedy: "set it to false if \(window) tokens are enough, and limit the context to them")
+        "unknown activation \(quoted(activation))", at: "\(source): hidden_act", remedy: "supported is silu")
     }
+    try Self.refuseSlidingWindow(config, family, layers: layers, context: context)
     // Special ids may lie beyond the embedding in configurations that people patched: then they never occur.
-    eosIDs = try config.ids("eos_token_id", below: Self.sizes.upperBound)
-    bosID = try config.ids("bos_token_id", below: Self.sizes.upperBound).first
+    eosIDs =
+      json["eos_token_id"] == nil && family == .llama ? [2] : try config.ids("eos_token_id", below: Self.tokenIDs)
+    bosID =
+      json["bos_token_id"] == nil && family == .llama ? 1 : try config.ids("bos_token_id", below: Self.tokenIDs).first
     switch try config.string("dtype") ?? config.string("torch_dtype") {
     case "float32": storedType = .f32
     case "float16": storedType = .f16
@@ -116,5 +103,72 @@ public struct ModelConfiguration: Sendable, Equatable {
     default: storedType = nil
     }
     dms = try DMSSettings(config, metadata: metadata, source: metadataSource)
+  }
+
+  private static func heads(
+    _ config: ConfigurationReader, _ family: Family, hidden: Int
+  ) throws -> (heads: Int, kvHeads: Int, headDim: Int) {
+    let heads = try config.required("num_attention_heads", config.integer("num_attention_heads", in: counts))
+    let kvHeads: Int
+    if let given = try config.integer("num_key_value_heads", in: counts) {
+      kvHeads = given
+    } else {
+      // An absent key means one KV head per query head in Llama; in Qwen a number (32) that fits no other model.
+      guard family == .llama || config.json["num_key_value_heads"] != nil else {
+        throw InputError(
+          "the key num_key_value_heads is missing", at: config.source, remedy: ConfigurationReader.remedy)
+      }
+      kvHeads = heads
+    }
+    guard heads % kvHeads == 0 else {
+      throw InputError(
+        "a divisor of the \(heads) query heads expected, found \(kvHeads)",
+        at: "\(config.source): num_key_value_heads", remedy: ConfigurationReader.remedy)
+    }
+    let headDim: Int
+    if let given = try config.integer("head_dim", in: counts) {
+      headDim = given
+    } else {
+      guard hidden % heads == 0 else {
+        throw InputError(
+          "a multiple of the \(heads) query heads expected, found \(hidden)", at: "\(config.source): hidden_size",
+          remedy: "give head_dim")
+      }
+      headDim = hidden / heads
+    }
+    guard headDim % 2 == 0, counts.contains(headDim) else {
+      throw InputError(
+        "an even head dimension up to \(counts.upperBound) expected, found \(headDim)",
+        at: "\(config.source): head_dim",
+        remedy: ConfigurationReader.remedy)
+    }
+    return (heads, kvHeads, headDim)
+  }
+
+  /// Sliding-window attention is not supported; a configuration may name a window that takes no effect.
+  private static func refuseSlidingWindow(
+    _ config: ConfigurationReader, _ family: Family, layers: Int, context: Int
+  ) throws {
+    guard family != .llama else { return }
+    let window = try config.integer("sliding_window", in: 0...largestContext) ?? 4096
+    let isUsed = try config.bool("use_sliding_window") ?? false
+    let firstLayer = try config.integer("max_window_layers", in: 0...largestContext) ?? 28
+    let isNull = config.json["sliding_window"] == .null
+    var slides = firstLayer < layers
+    if let types = config.value("layer_types") {
+      guard let names = types.array?.map(\.string), names.allSatisfy({ $0 != nil }) else {
+        throw config.wrong("layer_types", "a list of strings", types)
+      }
+      guard names.allSatisfy({ $0 == "full_attention" || $0 == "sliding_attention" }) else {
+        throw InputError(
+          "a layer type that is neither full_attention nor sliding_attention", at: "\(config.source): layer_types",
+          remedy: "supported is full_attention")
+      }
+      slides = names.contains("sliding_attention")
+    }
+    guard isUsed, slides, !isNull, window < context else { return }
+    throw InputError(
+      "sliding-window attention is not supported", at: "\(config.source): use_sliding_window",
+      remedy: "set it to false if \(window) tokens are enough, and limit the context to them")
   }
 }

@@ -18,46 +18,82 @@ public struct RopeConfiguration: Sendable, Equatable {
   public let theta: Double
   public let scaling: Scaling
 
-  /// Reads `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling`.
+  /// Reads `rope_scaling` and `rope_theta`, or `rope_parameters` (transformers 5). Where both stand, `rope_scaling` wins, as
+  /// in transformers: it is what people add to a published file.
   init(_ config: ConfigurationReader, context: Int) throws {
-    let scaled = try config.object("rope_parameters") ?? config.object("rope_scaling")
-    let positive = 1e-6...1e12
-    theta = try scaled?.number("rope_theta", in: positive) ?? config.number("rope_theta", in: positive) ?? 10_000
-    guard let scaled else {
-      scaling = .none
-      return
-    }
-    let kind = try scaled.string("rope_type") ?? scaled.string("type") ?? "default"
-    func number(_ key: String, _ range: ClosedRange<Double> = 1e-6...1e6) throws -> Double {
-      try scaled.required(key, scaled.number(key, in: range))
-    }
-    let contexts = 1...ModelConfiguration.largestContext
-    switch kind {
-    case "default": scaling = .none
-    case "linear": scaling = .linear(factor: try number("factor"))
-    case "llama3":
-      let low = try number("low_freq_factor")
-      let high = try number("high_freq_factor")
-      guard high > low else {
-        throw InputError("high_freq_factor must be larger than low_freq_factor", at: scaled.source)
+    let scaled = try Self.parameters(config)
+    // A base of 1 would give every channel the same frequency, and YaRN divides by its logarithm.
+    let bases = 1.001...1e12
+    theta = try scaled?.number("rope_theta", in: bases) ?? config.number("rope_theta", in: bases) ?? 10_000
+    for reader in [config, scaled].compactMap(\.self) {
+      if let part = try reader.number("partial_rotary_factor", in: 0...1), part != 1 {
+        throw InputError(
+          "rotating \(part) of a head's channels is not supported", at: "\(reader.source): partial_rotary_factor",
+          remedy: "supported is 1")
       }
-      let key = "original_max_position_embeddings"
-      scaling = .llama3(
+    }
+    scaling = try scaled.map { try Self.scaling($0, kind: Self.kind($0), context: context) } ?? .none
+  }
+
+  private static func parameters(_ config: ConfigurationReader) throws -> ConfigurationReader? {
+    // An empty object says as much as none.
+    let given = try [config.object("rope_scaling"), config.object("rope_parameters")].compactMap(\.self)
+      .first { $0.json.object?.keys.isEmpty == false }
+    // Configurations that describe each type of layer for itself: these models have only the one.
+    return try given?.object("full_attention") ?? given
+  }
+
+  private static func kind(_ scaled: ConfigurationReader) throws -> String {
+    let kinds = try [scaled.string("rope_type"), scaled.string("type")].compactMap(\.self)
+    if kinds.count == 2, kinds[0] != kinds[1] {
+      throw InputError(
+        "rope_type \(quoted(kinds[0])) and type \(quoted(kinds[1])) disagree", at: scaled.source,
+        remedy: "keep one of them"
+      )
+    }
+    if let kind = kinds.first { return kind }
+    // A factor that nobody says how to apply must not be passed over.
+    _ = try scaled.value("factor").map { _ in try scaled.required("rope_type", nil as String?) }
+    return "default"
+  }
+
+  private static func scaling(_ scaled: ConfigurationReader, kind: String, context: Int) throws -> Scaling {
+    let numbers = 1e-6...1e6
+    let contexts = 1...ModelConfiguration.largestContext
+    let originalKey = "original_max_position_embeddings"
+    func number(_ key: String) throws -> Double { try scaled.required(key, scaled.number(key, in: numbers)) }
+    switch kind {
+    case "default": return .none
+    case "linear": return .linear(factor: try number("factor"))
+    case "llama3":
+      let (low, high) = (try number("low_freq_factor"), try number("high_freq_factor"))
+      guard high > low else {
+        throw InputError(
+          "more than the low_freq_factor \(low) expected, found \(high)", at: "\(scaled.source): high_freq_factor",
+          remedy: ConfigurationReader.remedy)
+      }
+      return .llama3(
         factor: try number("factor"), lowFrequencyFactor: low, highFrequencyFactor: high,
-        originalContext: try scaled.required(key, scaled.integer(key, in: contexts)))
+        originalContext: try scaled.required(originalKey, scaled.integer(originalKey, in: contexts)))
     case "yarn":
-      // Without the original context the factor is that of the configured one, as in transformers.
-      let original = try scaled.integer("original_max_position_embeddings", in: contexts) ?? context
-      let factor = try scaled.number("factor", in: 1e-6...1e6) ?? Double(context) / Double(original)
-      scaling = .yarn(
-        factor: factor, originalContext: original,
-        betaFast: try scaled.number("beta_fast", in: 1e-6...1e6) ?? 32,
-        betaSlow: try scaled.number("beta_slow", in: 1e-6...1e6) ?? 1,
-        attentionFactor: try Self.attentionFactor(scaled, factor: factor),
-        truncate: try scaled.bool("truncate") ?? true)
+      let original = try scaled.integer(originalKey, in: contexts) ?? context
+      // Without a factor, that of the configured context over the original one.
+      let factor = try scaled.number("factor", in: numbers) ?? Double(context) / Double(original)
+      let (fast, slow) = (
+        try scaled.number("beta_fast", in: numbers) ?? 32, try scaled.number("beta_slow", in: numbers) ?? 1
+      )
+      guard fast >= slow else {
+        throw InputError(
+          "at least the beta_slow \(slow) expected, found \(fast)", at: "\(scaled.source): beta_fast",
+          remedy: ConfigurationReader.remedy)
+      }
+      return .yarn(
+        factor: factor, originalContext: original, betaFast: fast, betaSlow: slow,
+        attentionFactor: try attentionFactor(scaled, factor: factor), truncate: try scaled.bool("truncate") ?? true)
     default:
       throw InputError(
-        "unknown RoPE type \"\(kind)\"", at: scaled.source, remedy: "supported are default, linear, llama3 and yarn")
+        "unknown RoPE type \(quoted(kind))", at: scaled.source, remedy: "supported are default, linear, llama3 and yarn"
+      )
     }
   }
 

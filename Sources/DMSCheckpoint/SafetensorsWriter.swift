@@ -5,8 +5,12 @@ import DMSPlatform
 import DMSTensor
 import Glibc
 
-/// One .safetensors file in the making. Dropped before `finish`, it leaves nothing behind.
+/// One .safetensors file in the making, in `path.partial`. Dropped before `finish`, it leaves nothing behind.
+///
+/// The data's place on the disk is reserved when the writer is made, so a full disk is an error before the work and not
+/// after it. Bytes that are never written are zeros.
 public final class SafetensorsWriter {
+  /// What a tensor will be.
   public struct Declaration: Sendable {
     public var name: String
     public var type: ElementType
@@ -18,42 +22,72 @@ public final class SafetensorsWriter {
       self.shape = shape
     }
 
-    var bytes: Int { shape.reduce(type.size, *) }
+    /// `nil` if it has no size in bytes that a file could have.
+    fileprivate var bytes: Int? {
+      var count = 1
+      for dimension in shape {
+        let (product, overflow) = count.multipliedReportingOverflow(by: dimension)
+        guard dimension >= 0, !overflow else { return nil }
+        count = product
+      }
+      return type.bytes(of: count)
+    }
   }
 
   private let path: String
   private let partial: String
   private var descriptor: Int32
-  private var offsets: [String: Range<Int>] = [:]
+  /// Where each tensor lies in the file.
+  private var places: [String: Range<Int>] = [:]
 
-  /// Creates `path.partial` with the header. The tensors lie in the order of their declaration.
+  /// Creates `path.partial` with the header and room for the data. The tensors lie in the order of their declaration, wide
+  /// types first, so that every one is aligned; the header has the official library's form.
+  /// - Precondition: names are unique.
+  /// - Throws: `InputError` if the file cannot be created or the disk has no room for it; nothing is left behind then.
   public init(path: String, tensors: [Declaration], metadata: KeyValuePairs<String, String> = [:]) throws {
     self.path = path
     partial = path + ".partial"
+    descriptor = -1
+    // By size and then by place, for Swift does not promise that sorting is stable.
+    let ordered = tensors.enumerated()
+      .sorted { ($1.element.type.size, $0.offset) < ($0.element.type.size, $1.offset) }.map(\.element)
     var members: [String] = []
     if !metadata.isEmpty {
       let entries = metadata.map { "\(quoted($0.key)):\(quoted($0.value))" }
       members.append("\"__metadata__\":{\(entries.joined(separator: ","))}")
     }
-    var begin = 0
-    for tensor in tensors {
-      let end = begin + tensor.bytes
+    var end = 0
+    for tensor in ordered {
+      let begin = end
+      guard let bytes = tensor.bytes, case (let sum, false) = begin.addingReportingOverflow(bytes), sum < 1 << 62 else {
+        throw InputError("tensor \(quoted(tensor.name)) of shape \(tensor.shape) is too large for a file", at: path)
+      }
+      end = sum
       let shape = tensor.shape.map(String.init).joined(separator: ",")
       members.append(
         "\(quoted(tensor.name)):{\"dtype\":\"\(tensor.type.rawValue)\",\"shape\":[\(shape)],"
           + "\"data_offsets\":[\(begin),\(end)]}")
-      offsets[tensor.name] = begin..<end
-      begin = end
+      let former = places.updateValue(begin..<end, forKey: tensor.name)
+      precondition(former == nil, "\(tensor.name) was declared twice")
     }
     var header = Array("{\(members.joined(separator: ","))}".utf8)
     while header.count % 8 != 0 { header.append(UInt8(ascii: " ")) }
-    for (name, range) in offsets { offsets[name] = range.lowerBound + 8 + header.count..<range.upperBound + 8 + header.count }
+    let data = 8 + header.count
+    places = places.mapValues { data + $0.lowerBound..<data + $0.upperBound }
     descriptor = open(partial, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-    guard descriptor >= 0 else { throw InputError("cannot be written: \(systemMessage(errno))", at: path) }
+    guard descriptor >= 0 else { throw failure(errno) }
+    try reserve(data + end)
     try withUnsafeBytes(of: UInt64(header.count).littleEndian) { try writeAll($0, at: 0) }
     try header.withUnsafeBytes { try writeAll($0, at: 8) }
-    // A tensor whose bytes never come would otherwise shorten the file.
-    guard ftruncate(descriptor, off_t(8 + header.count + begin)) == 0 else { throw failure() }
+  }
+
+  private func reserve(_ size: Int) throws {
+    var code = EINTR
+    while code == EINTR { code = posix_fallocate(descriptor, 0, off_t(size)) }
+    if code == 0 { return }
+    // Some file systems cannot reserve; the file then has its size, and room is found when the bytes come.
+    guard [EOPNOTSUPP, EINVAL, ENOSYS].contains(code) else { throw failure(code) }
+    guard ftruncate(descriptor, off_t(size)) == 0 else { throw failure(errno) }
   }
 
   deinit {
@@ -62,20 +96,21 @@ public final class SafetensorsWriter {
     unlink(partial)
   }
 
-  /// Writes part of a tensor, beginning at one of its bytes.
+  /// Writes part of a tensor, beginning at one of its bytes. Any order; a place may be written again.
   /// - Precondition: the tensor was declared, and the bytes fit.
   public func write(_ bytes: UnsafeRawBufferPointer, to name: String, atByte offset: Int = 0) throws {
-    guard let range = offsets[name] else { preconditionFailure("\(name) was not declared") }
-    precondition(offset >= 0 && offset + bytes.count <= range.count, "bytes beyond the end of \(name)")
-    try writeAll(bytes, at: range.lowerBound + offset)
+    guard let place = places[name] else { preconditionFailure("\(name) was not declared") }
+    precondition(offset >= 0 && offset <= place.count - bytes.count, "bytes beyond the end of \(name)")
+    try writeAll(bytes, at: place.lowerBound + offset)
   }
 
-  /// Makes the file durable and gives it its name.
+  /// Makes the file durable and gives it its name, replacing what had it. Nothing can be written afterwards.
   public func finish() throws {
-    guard fsync(descriptor) == 0 else { throw failure() }
-    guard rename(partial, path) == 0 else { throw failure() }
+    guard fsync(descriptor) == 0 else { throw failure(errno) }
+    guard rename(partial, path) == 0 else { throw failure(errno) }
     close(descriptor)
     descriptor = -1
+    syncFolder(of: path)
   }
 
   private func writeAll(_ bytes: UnsafeRawBufferPointer, at start: Int) throws {
@@ -84,39 +119,46 @@ public final class SafetensorsWriter {
       guard let base = bytes.baseAddress else { return }
       let count = pwrite(descriptor, base + done, bytes.count - done, off_t(start + done))
       if count < 0 && errno == EINTR { continue }
-      guard count > 0 else { throw failure() }
+      guard count > 0 else { throw failure(errno) }
       done += count
     }
   }
 
-  private func failure() -> InputError {
-    InputError("cannot be written: \(systemMessage(errno))", at: path, remedy: "nothing was kept of it")
-  }
+  private func failure(_ code: Int32) -> InputError { cannotWrite(path, code) }
+}
+
+private func cannotWrite(_ path: String, _ code: Int32) -> InputError {
+  InputError("cannot be written: \(systemMessage(code))", at: path, remedy: "choose a folder that exists and has room")
+}
+
+/// Makes a rename durable, where the file system can.
+private func syncFolder(of path: String) {
+  let folder = path.lastIndex(of: "/").map { path[...$0] } ?? "."
+  let descriptor = open(String(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+  guard descriptor >= 0 else { return }
+  fsync(descriptor)
+  close(descriptor)
 }
 
 /// Replaces a small file by another: written beside it, then renamed.
 package func writeAtomically(_ bytes: [UInt8], to path: String) throws {
   let partial = path + ".partial"
-  func failure() -> InputError { InputError("cannot be written: \(systemMessage(errno))", at: path) }
   let descriptor = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-  guard descriptor >= 0 else { throw failure() }
+  guard descriptor >= 0 else { throw cannotWrite(path, errno) }
   var done = 0
-  while done < bytes.count {
+  var code: Int32 = 0
+  while code == 0, done < bytes.count {
     let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress.map { $0 + done }, bytes.count - done) }
-    if count < 0 && errno == EINTR { continue }
-    guard count > 0 else {
-      let error = failure()
-      close(descriptor)
-      unlink(partial)
-      throw error
-    }
-    done += count
+    if count > 0 { done += count } else if errno != EINTR { code = errno }
   }
-  guard fsync(descriptor) == 0, close(descriptor) == 0, rename(partial, path) == 0 else {
-    let error = failure()
+  if code == 0, fsync(descriptor) != 0 { code = errno }
+  close(descriptor)
+  if code == 0, rename(partial, path) != 0 { code = errno }
+  guard code == 0 else {
     unlink(partial)
-    throw error
+    throw cannotWrite(path, code)
   }
+  syncFolder(of: path)
 }
 
 /// A JSON string literal.

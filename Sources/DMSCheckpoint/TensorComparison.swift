@@ -27,8 +27,10 @@ public struct TensorComparison: Sendable {
 
   /// Compares every tensor of `reference` and of `other`, by name, in the order of the reference.
   ///
-  /// Floating-point types may differ between the files. NaN equals NaN at the same place and is infinitely far from
-  /// everything else; the same holds for an infinity. For integers the relative difference is 0 or infinite.
+  /// Floating-point types may differ between the files (F64, F32, F16, BF16), integer types too; a float and an integer are
+  /// different types. NaN equals NaN at the same place and is infinitely far from everything else; the same holds for an
+  /// infinity. The relative difference is max|a − b| / max|a| over a's finite numbers, and infinite if those are all zero.
+  /// For integers, and for types without arithmetic here, it is 0 or infinite. Reads both files once.
   public static func compare(_ reference: SafetensorsFile, _ other: SafetensorsFile) -> [TensorComparison] {
     var results = reference.names.compactMap { name in
       reference.view(name).map { compare(name, $0, other.view(name), missingFrom: other.path) }
@@ -46,6 +48,7 @@ public struct TensorComparison: Sendable {
     guard a.shape == b.shape else { return result(.shapesDiffer(a.shape, b.shape)) }
     if let x = FloatReader(a), let y = FloatReader(b) { return result(compareFloats(x, y, a.shape)) }
     if let x = IntegerReader(a), let y = IntegerReader(b) { return result(compareIntegers(x, y, a.shape)) }
+    if a.type == b.type { return result(compareBytes(a, b)) }
     return result(.typesDiffer(a.type, b.type))
   }
 
@@ -63,13 +66,24 @@ public struct TensorComparison: Sendable {
   }
 
   private static func compareIntegers(_ a: IntegerReader, _ b: IntegerReader, _ shape: [Int]) -> Outcome {
-    var (largest, place) = (0.0, 0)
-    for index in 0..<a.count where a[index] != b[index] {
-      let difference = abs(Double(a[index]) - Double(b[index]))
+    var (largest, place): (Int128, Int) = (0, 0)
+    for index in 0..<a.count {
+      // 128 bits hold every difference of 64-bit numbers; a double would round a difference of one away.
+      let difference = abs(a.exact(index) - b.exact(index))
       if difference > largest { (largest, place) = (difference, index) }
     }
     return .compared(
-      largestAbsolute: largest, largestRelative: largest == 0 ? 0 : .infinity, index: indices(of: place, shape))
+      largestAbsolute: Double(largest), largestRelative: largest == 0 ? 0 : .infinity, index: indices(of: place, shape))
+  }
+
+  /// Tensors of a type without arithmetic here (F8, F6, F4, C64): equal bytes, or not.
+  private static func compareBytes(_ a: TensorView, _ b: TensorView) -> Outcome {
+    guard let byte = a.bytes.indices.first(where: { a.bytes[$0] != b.bytes[$0] }) else {
+      return .compared(largestAbsolute: 0, largestRelative: 0, index: indices(of: 0, a.shape))
+    }
+    // `byte * 8` stays within 64 bits for everything that can be mapped.
+    let place = indices(of: byte * 8 / a.type.bits, a.shape)
+    return .compared(largestAbsolute: .infinity, largestRelative: .infinity, index: place)
   }
 
   private static func indices(of place: Int, _ shape: [Int]) -> [Int] {
@@ -131,17 +145,20 @@ package struct IntegerReader {
     count = view.count
   }
 
-  package subscript(index: Int) -> Int64 {
+  /// The number at a place in row-major order; a U64 beyond Int64 gives the largest Int64.
+  package subscript(index: Int) -> Int64 { Int64(clamping: exact(index)) }
+
+  func exact(_ index: Int) -> Int128 {
     let offset = index * view.type.size
     return switch view.type {
-    case .i64: view.bytes.load(fromByteOffset: offset, as: Int64.self)
-    case .u64: Int64(bitPattern: view.bytes.load(fromByteOffset: offset, as: UInt64.self))
-    case .i32: Int64(view.bytes.load(fromByteOffset: offset, as: Int32.self))
-    case .u32: Int64(view.bytes.load(fromByteOffset: offset, as: UInt32.self))
-    case .i16: Int64(view.bytes.load(fromByteOffset: offset, as: Int16.self))
-    case .u16: Int64(view.bytes.load(fromByteOffset: offset, as: UInt16.self))
-    case .i8: Int64(view.bytes.load(fromByteOffset: offset, as: Int8.self))
-    default: Int64(view.bytes.load(fromByteOffset: offset, as: UInt8.self))
+    case .i64: Int128(view.bytes.load(fromByteOffset: offset, as: Int64.self))
+    case .u64: Int128(view.bytes.load(fromByteOffset: offset, as: UInt64.self))
+    case .i32: Int128(view.bytes.load(fromByteOffset: offset, as: Int32.self))
+    case .u32: Int128(view.bytes.load(fromByteOffset: offset, as: UInt32.self))
+    case .i16: Int128(view.bytes.load(fromByteOffset: offset, as: Int16.self))
+    case .u16: Int128(view.bytes.load(fromByteOffset: offset, as: UInt16.self))
+    case .i8: Int128(view.bytes.load(fromByteOffset: offset, as: Int8.self))
+    default: Int128(view.bytes.load(fromByteOffset: offset, as: UInt8.self))
     }
   }
 }

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import DMSCheckpoint
+import DMSPlatform
 
 struct CompareCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -21,12 +22,20 @@ struct CompareCommand: ParsableCommand {
   @Option(help: "The largest relative difference that passes.")
   var tolerance = 1e-4
 
+  @Option(help: "Compare these tensors only, as logits,decisions.")
+  var only: String?
+
   mutating func validate() throws {
     guard tolerance >= 0, tolerance.isFinite else { throw ValidationError("--tolerance must not be negative") }
   }
 
   mutating func run() throws {
-    let results = TensorComparison.compare(try SafetensorsFile(path: a), try SafetensorsFile(path: b))
+    let all = TensorComparison.compare(try SafetensorsFile(path: a), try SafetensorsFile(path: b))
+    let names = only?.split(separator: ",").map(String.init)
+    for name in names ?? [] where !all.contains(where: { $0.name == name }) {
+      throw InputError("neither file has a tensor \"\(name)\"", at: "--only")
+    }
+    let results = names.map { names in all.filter { names.contains($0.name) } } ?? all
     let failures = results.count { !$0.isWithin(tolerance) }
     for result in results {
       print(

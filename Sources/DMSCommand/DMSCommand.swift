@@ -8,7 +8,9 @@ struct DMSCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "dms",
     abstract: "Run language models whose KV cache sparsifies itself (Dynamic Memory Sparsification).",
-    subcommands: [InspectCommand.self, TraceCommand.self, CompareCommand.self])
+    subcommands: [
+      RunCommand.self, ChatCommand.self, InspectCommand.self, TraceCommand.self, CompareCommand.self,
+    ])
 }
 
 @main

@@ -22,7 +22,10 @@ struct TraceCommand: ParsableCommand {
   var model: String
 
   @Option(help: "A JSON list of token ids, or a .safetensors file with input_ids.")
-  var tokens: String
+  var tokens: String?
+
+  @Option(help: "A text instead of token ids, with BOS where the model wants one.")
+  var prompt: String?
 
   @Option(help: "Sizes of successive calls, as 40,24,1; what is left goes token by token. Default: all in one call.")
   var split: String?
@@ -58,11 +61,14 @@ struct TraceCommand: ParsableCommand {
     }
   }
 
-  mutating func validate() throws { _ = try sizes() }
+  mutating func validate() throws {
+    _ = try sizes()
+    guard (tokens == nil) != (prompt == nil) else { throw ValidationError("give either --tokens or --prompt") }
+  }
 
   mutating func run() throws {
     let checkpoint = try Checkpoint(folder: model)
-    let ids = try readTokens(tokens)
+    let ids = try tokens.map(readTokens) ?? Tokenizer(folder: model).encode(prompt ?? "", addSpecialTokens: true)
     let decoder = try Decoder(checkpoint, rotaryType: rotaryType == .bf16 ? .bf16 : .f32)
     let engine = try engineOptions.engine(decoder, defaultType: .f32)
     var options = Trace.Options()

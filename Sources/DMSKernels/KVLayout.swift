@@ -35,6 +35,26 @@ public struct KVLayout: Sendable, Equatable {
     narrow(value, headDim, to: page + valueOffset + index * headDim * type.size, type)
   }
 
+  /// Copies a slot's stored bytes out: key `[D]` and value `[D]` in the stored type.
+  public func load(
+    page: UnsafeRawPointer, index: Int, key: UnsafeMutableRawPointer, value: UnsafeMutableRawPointer
+  ) {
+    let size = type.size
+    for channel in 0..<headDim {
+      (key + channel * size).copyMemory(from: page + (channel * Self.slotsPerPage + index) * size, byteCount: size)
+    }
+    value.copyMemory(from: page + valueOffset + index * headDim * size, byteCount: headDim * size)
+  }
+
+  /// Copies stored bytes into a slot: the inverse of `load`.
+  public func restore(key: UnsafeRawPointer, value: UnsafeRawPointer, page: UnsafeMutableRawPointer, index: Int) {
+    let size = type.size
+    for channel in 0..<headDim {
+      (page + (channel * Self.slotsPerPage + index) * size).copyMemory(from: key + channel * size, byteCount: size)
+    }
+    (page + valueOffset + index * headDim * size).copyMemory(from: value, byteCount: headDim * size)
+  }
+
   /// Copies a slot's stored bytes from one page to a place in another.
   public func copy(
     from source: UnsafeRawPointer, index: Int, to page: UnsafeMutableRawPointer, index place: Int

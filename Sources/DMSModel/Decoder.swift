@@ -25,4 +25,21 @@ public final class Decoder: @unchecked Sendable {
     }
     self.frequencies = frequencies
   }
+
+  /// A number that tells checkpoints of equal shape apart: a hash of samples of the weights.
+  public var fingerprint: UInt64 {
+    var hash: UInt64 = 0xCBF2_9CE4_8422_2325  // FNV-1a
+    func add(_ matrix: Matrix) {
+      let bytes = UnsafeRawBufferPointer(start: matrix.base, count: matrix.bytes)
+      for offset in stride(from: 0, to: bytes.count, by: max(1, bytes.count / 997)) {
+        hash = (hash ^ UInt64(bytes[offset])) &* 0x100_0000_01B3
+      }
+    }
+    add(weights.embedding)
+    for layer in weights.layers {
+      add(layer.query.matrix)
+      add(layer.down.matrix)
+    }
+    return hash
+  }
 }

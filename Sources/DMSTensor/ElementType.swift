@@ -18,16 +18,32 @@ public enum ElementType: String, Sendable, CaseIterable {
   case f8e4m3 = "F8_E4M3"
   case f8e5m2 = "F8_E5M2"
   case f8e8m0 = "F8_E8M0"
+  case f8e4m3fnuz = "F8_E4M3FNUZ"
+  case f8e5m2fnuz = "F8_E5M2FNUZ"
+  case f6e2m3 = "F6_E2M3"
+  case f6e3m2 = "F6_E3M2"
+  case f4 = "F4"
   case c64 = "C64"
 
-  /// Bytes of one element.
-  public var size: Int {
+  /// Bits of one element.
+  public var bits: Int {
     switch self {
-    case .f64, .i64, .u64, .c64: 8
-    case .f32, .i32, .u32: 4
-    case .f16, .bf16, .i16, .u16: 2
-    case .i8, .u8, .bool, .f8e4m3, .f8e5m2, .f8e8m0: 1
+    case .f64, .i64, .u64, .c64: 64
+    case .f32, .i32, .u32: 32
+    case .f16, .bf16, .i16, .u16: 16
+    case .i8, .u8, .bool, .f8e4m3, .f8e5m2, .f8e8m0, .f8e4m3fnuz, .f8e5m2fnuz: 8
+    case .f6e2m3, .f6e3m2: 6
+    case .f4: 4
     }
+  }
+
+  /// Bytes of one element; 1 for the packed types F6 and F4, several of whose elements share a byte.
+  public var size: Int { max(1, bits / 8) }
+
+  /// Bytes of `count` elements. `nil` if they do not fill whole bytes, or if the number overflows.
+  public func bytes(of count: Int) -> Int? {
+    let (product, overflow) = count.multipliedReportingOverflow(by: bits)
+    return overflow || product % 8 != 0 ? nil : product / 8
   }
 }
 
@@ -39,9 +55,9 @@ public struct TensorView: @unchecked Sendable {
   public let shape: [Int]
   public let bytes: UnsafeRawBufferPointer
 
-  /// - Precondition: `bytes.count` is the product of `shape` times the size of `type`.
+  /// - Precondition: `bytes.count` is what the product of `shape` elements of `type` take.
   public init(type: ElementType, shape: [Int], bytes: UnsafeRawBufferPointer) {
-    precondition(bytes.count == shape.reduce(1, *) * type.size, "a tensor's bytes must match its shape")
+    precondition(bytes.count == type.bytes(of: shape.reduce(1, *)), "a tensor's bytes must match its shape")
     self.type = type
     self.shape = shape
     self.bytes = bytes

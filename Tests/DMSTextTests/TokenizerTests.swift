@@ -81,7 +81,9 @@ struct TokenizerTests {
     }
     #expect(shown + decoder.finish() == text)
     // A character that is cut off becomes the replacement character at the end, not before.
-    let cut = try #require(tokenizer.encode("😀", addSpecialTokens: false).first)
+    let pieces = tokenizer.encode("𓂀", addSpecialTokens: false)
+    try #require(pieces.count > 1)
+    let cut = pieces[0]
     var half = TokenDecoder(tokenizer, skippingSpecial: true)
     #expect(half.append(cut) == "")
     #expect(half.finish() == "\u{FFFD}")

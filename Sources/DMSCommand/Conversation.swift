@@ -1,0 +1,162 @@
+// The state of a chat: messages, the session behind them, and what is shown.
+
+import DMSCache
+import DMSCheckpoint
+import DMSGeneration
+import DMSModel
+import DMSPlatform
+import DMSText
+import Glibc
+
+struct Conversation {
+  private let model: LanguageModel
+  private let engine: Engine
+  private let thinking: Bool?
+  private let sampling: SamplingArguments
+  private let file: String?
+  private var hidesThinking: Bool
+  private var session: Session
+  private var messages: [ChatMessage] = []
+  private var lastSummary: Summary?
+
+  /// Continues the conversation in `file`, if it exists.
+  init(
+    _ model: LanguageModel, _ engine: Engine, system: String?, thinking: Bool?, hidesThinking: Bool,
+    sampling: SamplingArguments, file: String?
+  ) throws {
+    self.model = model
+    self.engine = engine
+    self.thinking = thinking
+    self.hidesThinking = hidesThinking
+    self.sampling = sampling
+    self.file = file
+    if let file, access(file, F_OK) == 0 {
+      let saved = try SessionFile.load(file, on: engine)
+      session = saved.session
+      messages = try Self.messages(saved.note, source: file)
+      let turns = messages.count { $0.role == "user" }
+      printError("\(file): \(turns) turns, \(session.ids.count) tokens in the cache")
+    } else {
+      session = try Session(engine)
+    }
+    if let system { setSystem(system) }
+  }
+
+  /// Answers a line or carries out a command; `false` ends the chat.
+  mutating func handle(_ line: String) throws -> Bool {
+    guard line.hasPrefix("/") else {
+      try answer(line)
+      return true
+    }
+    let parts = line.split(separator: " ", maxSplits: 1).map(String.init)
+    switch parts[0] {
+    case "/bye": return false
+    case "/help":
+      printError(
+        """
+        /system TEXT   set the system message and begin anew
+        /reset         forget the conversation
+        /stats         what the cache has seen and holds
+        /thinking      show or hide the model's thinking
+        /bye           end (Ctrl-D does too); Ctrl-C stops an answer
+        """)
+    case "/system":
+      guard parts.count == 2 else { throw InputError("/system needs a text") }
+      try reset()
+      setSystem(parts[1])
+      try save()
+    case "/reset":
+      try reset()
+      try save()
+    case "/stats": printStatistics()
+    case "/thinking":
+      hidesThinking.toggle()
+      printError(hidesThinking ? "thinking is hidden" : "thinking is shown")
+    default: throw InputError("unknown command \(parts[0])", remedy: "/help lists them")
+    }
+    return true
+  }
+
+  private mutating func setSystem(_ text: String) {
+    messages.removeAll { $0.role == "system" }
+    messages.insert(ChatMessage(role: "system", content: text), at: 0)
+  }
+
+  private mutating func reset() throws {
+    messages.removeAll { $0.role != "system" }
+    session = try Session(engine)
+    lastSummary = nil
+  }
+
+  private func printStatistics() {
+    guard let lastSummary else {
+      printError("nothing yet: \(session.ids.count) tokens in the cache")
+      return
+    }
+    printError(lastSummary.line)
+    printError("\(session.room) of \(engine.context) tokens are free")
+  }
+
+  private mutating func answer(_ text: String) throws {
+    let turn = messages + [ChatMessage(role: "user", content: text)]
+    let prompt = try model.prompt(turn, thinking: thinking)
+    guard prompt.ids.count < engine.context else {
+      throw InputError(
+        "the context of \(engine.context) tokens is full: this turn would need \(prompt.ids.count)",
+        remedy: "/reset, or start again with a larger --context")
+    }
+    let clock = ContinuousClock()
+    var read = 0
+    let reading = try clock.measure { read = try session.resume(prompt.ids, stable: prompt.stable) }
+    var sampler = Sampler(sampling.options(model.generation), vocabulary: model.decoder.configuration.vocabulary)
+    var stream = TextStream(model.tokenizer, stops: sampling.stop)
+    var splitter = ThinkingSplitter(insideThinking: prompt.insideThinking)
+    var reply = ""
+    func show(_ parts: [ThinkingSplitter.Part]) {
+      for part in parts {
+        switch part {
+        case .thinking(let text): if !hidesThinking { writeAll(text, to: STDERR_FILENO) }
+        case .answer(let text): writeAll(text, to: STDOUT_FILENO)
+        }
+      }
+    }
+    let limit = sampling.maxTokens ?? model.generation.maxNewTokens ?? Int.max
+    let generation = try session.generate(
+      &sampler, eosIDs: model.eosIDs, maxTokens: limit, isCancelled: { Interrupt.isRequested }
+    ) { id in
+      let piece = stream.append(id)
+      reply += piece
+      show(splitter.append(piece))
+      return !stream.isStopped
+    }
+    let rest = stream.finish()
+    reply += rest
+    show(splitter.append(rest) + splitter.finish())
+    print()
+    messages = turn + [ChatMessage(role: "assistant", content: reply)]
+    lastSummary = Summary(prompt: read, reading: reading, generation: generation, ledger: session.cache.ledger)
+    if generation.reason == .context {
+      printError("dms: the context of \(engine.context) tokens is full: /reset, or start again with a larger --context")
+    }
+    try save()
+  }
+
+  private func save() throws {
+    guard let file else { return }
+    try SessionFile.save(session, note: Self.json(messages), to: file)
+  }
+
+  private static func json(_ messages: [ChatMessage]) -> String {
+    let members = messages.map { "{\"role\":\(quoted($0.role)),\"content\":\(quoted($0.content))}" }
+    return "[\(members.joined(separator: ","))]"
+  }
+
+  private static func messages(_ json: String, source: String) throws -> [ChatMessage] {
+    try (JSON(parsing: json, source: source).array ?? []).map { message in
+      guard let role = message["role"]?.string, let content = message["content"]?.string else {
+        throw InputError("the session's messages cannot be read", at: source, remedy: "start a new session")
+      }
+      return ChatMessage(role: role, content: content)
+    }
+  }
+}

@@ -1,0 +1,134 @@
+// `dms run`: one prompt, one answer on stdout.
+
+import ArgumentParser
+import DMSCache
+import DMSCheckpoint
+import DMSGeneration
+import DMSModel
+import DMSPlatform
+import DMSText
+import Glibc
+
+struct RunCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run", abstract: "Answer a prompt: the text goes to stdout, a summary to stderr.",
+    discussion: """
+      The prompt is an argument, a file, a pipe on stdin, or token ids. It goes through the checkpoint's chat template, \
+      unless --raw is given or the checkpoint has none.
+      """)
+
+  @Argument(help: "A Hugging Face model folder.")
+  var model: String
+
+  @Argument(help: "The prompt. Without it, stdin is read if it is a pipe.")
+  var prompt: String?
+
+  @Option(help: "Read the prompt from a file.")
+  var promptFile: String?
+
+  @Option(help: "Token ids instead of a text: a JSON list, or a .safetensors file with input_ids.")
+  var tokens: String?
+
+  @Flag(help: "Continue the text as it is, without the chat template.")
+  var raw = false
+
+  @Option(help: "A system message before the prompt.")
+  var system: String?
+
+  @Option(help: "Whether a model that can think before it answers does so: on or off. Default: the template's own.")
+  var thinking: Switch?
+
+  @Flag(help: "Print one JSON object instead of text.")
+  var json = false
+
+  @OptionGroup var engineOptions: EngineOptions
+  @OptionGroup var sampling: SamplingArguments
+
+  mutating func validate() throws {
+    guard [prompt != nil, promptFile != nil, tokens != nil].count(where: { $0 }) <= 1 else {
+      throw ValidationError("give the prompt once: as an argument, with --prompt-file, or with --tokens")
+    }
+    guard system == nil || !(raw || tokens != nil) else {
+      throw ValidationError("--system needs the chat template: leave out --raw and --tokens")
+    }
+    if prompt == nil, promptFile == nil, tokens == nil, isatty(STDIN_FILENO) != 0 {
+      throw ValidationError("there is no prompt: give one as an argument, with --prompt-file, or through a pipe")
+    }
+  }
+
+  mutating func run() throws {
+    let model = try LanguageModel(folder: model)
+    let ids = try promptIDs(model)
+    guard !ids.isEmpty else { throw InputError("the prompt has no tokens", remedy: "write something") }
+    let engine = try engineOptions.engine(model.decoder)
+    let session = try Session(engine)
+    Interrupt.watch()
+    let clock = ContinuousClock()
+    let reading = try clock.measure { try session.resume(ids) }
+    var sampler = Sampler(sampling.options(model.generation), vocabulary: model.decoder.configuration.vocabulary)
+    var stream = TextStream(model.tokenizer, stops: sampling.stop)
+    var text = ""
+    func show(_ piece: String) {
+      text += piece
+      if !json { writeAll(piece, to: STDOUT_FILENO) }
+    }
+    let limit = sampling.maxTokens ?? model.generation.maxNewTokens ?? Int.max
+    let generation = try session.generate(
+      &sampler, eosIDs: model.eosIDs, maxTokens: limit, isCancelled: { Interrupt.isRequested }
+    ) { id in
+      show(stream.append(id))
+      return !stream.isStopped
+    }
+    show(stream.finish())
+    let summary = Summary(prompt: ids.count, reading: reading, generation: generation, ledger: session.cache.ledger)
+    if json {
+      print(summary.json(text: text, promptIDs: ids))
+    } else {
+      if !text.hasSuffix("\n") { print() }
+      printError(summary.line)
+    }
+    if generation.reason == .cancelled { throw ExitCode(130) }
+  }
+
+  private func promptIDs(_ model: LanguageModel) throws -> [Int] {
+    if let tokens { return try readTokens(tokens) }
+    let text = try prompt ?? withoutLastNewline(promptFile.map(readText) ?? readStandardInput())
+    if raw || model.template == nil {
+      if system != nil { throw InputError("this model has no chat template for --system", remedy: "leave it out") }
+      return model.ids(raw: text)
+    }
+    var messages: [ChatMessage] = []
+    if let system { messages.append(ChatMessage(role: "system", content: system)) }
+    messages.append(ChatMessage(role: "user", content: text))
+    return try model.prompt(messages, thinking: thinking?.isOn).ids
+  }
+}
+
+enum Switch: String, ExpressibleByArgument, CaseIterable {
+  case on, off
+  var isOn: Bool { self == .on }
+}
+
+/// A text as a file or a pipe ends it: the line's end is not part of it.
+private func withoutLastNewline(_ text: String) -> String { text.last == "\n" ? String(text.dropLast()) : text }
+
+/// A whole text file; it must be UTF-8.
+func readText(_ path: String) throws -> String {
+  let file = try MappedFile(path: path)
+  guard let text = String(validating: file.bytes, as: UTF8.self) else { throw InputError("not UTF-8 text", at: path) }
+  return text
+}
+
+func readStandardInput() throws -> String {
+  var bytes: [UInt8] = []
+  var buffer = [UInt8](repeating: 0, count: 65_536)
+  while true {
+    let count = read(STDIN_FILENO, &buffer, buffer.count)
+    if count < 0, errno == EINTR { continue }
+    guard count >= 0 else { throw InputError("cannot be read: \(systemMessage(errno))", at: "stdin") }
+    if count == 0 { break }
+    bytes.append(contentsOf: buffer[..<count])
+  }
+  guard let text = String(validating: bytes, as: UTF8.self) else { throw InputError("not UTF-8 text", at: "stdin") }
+  return text
+}

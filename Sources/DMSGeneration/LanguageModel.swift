@@ -1,0 +1,68 @@
+// A model folder with everything that text needs: decoder, tokenizer, chat template, the makers' wishes.
+
+import DMSCheckpoint
+import DMSModel
+import DMSPlatform
+import DMSText
+
+/// A model that can be talked to. Immutable; several engines can share it.
+public final class LanguageModel: Sendable {
+  public let decoder: Decoder
+  public let tokenizer: Tokenizer
+  /// `nil` for a base model.
+  public let template: ChatTemplate?
+  public let generation: GenerationConfiguration
+  /// Tokens that end a text.
+  public let eosIDs: Set<Int>
+
+  /// - Throws: `InputError` naming the file that is missing or wrong.
+  public init(folder: String) throws {
+    decoder = try Decoder(Checkpoint(folder: folder))
+    tokenizer = try Tokenizer(folder: folder)
+    template = try ChatTemplate(folder: folder)
+    generation = try GenerationConfiguration(folder: folder)
+    let known = generation.eosIDs + decoder.configuration.eosIDs + [tokenizer.eosID].compactMap { $0 }
+    eosIDs = Set(known)
+  }
+
+  /// The ids of a text as it is, with BOS where the model wants one, but never two.
+  public func ids(raw text: String) -> [Int] {
+    let ids = tokenizer.encode(text, addSpecialTokens: true)
+    if let bos = tokenizer.bosID ?? decoder.configuration.bosID, ids.starts(with: [bos, bos]) {
+      return Array(ids.dropFirst())
+    }
+    return ids
+  }
+
+  /// A conversation as the model reads it.
+  public struct Prompt: Sendable {
+    public var ids: [Int]
+    /// How many of them a continued conversation will begin with again.
+    public var stable: Int
+    /// Whether the template has opened the model's thinking already.
+    public var insideThinking: Bool
+  }
+
+  /// Renders a conversation through the chat template, ready for an answer.
+  ///
+  /// - Parameter thinking: Qwen3's switch; `nil` leaves it to the template.
+  /// - Throws: `InputError` if the model has no chat template, or the template fails.
+  public func prompt(_ messages: [ChatMessage], thinking: Bool?) throws -> Prompt {
+    guard let template else {
+      throw InputError("this model has no chat template", remedy: "use dms run --raw to continue a text")
+    }
+    func render(_ addGenerationPrompt: Bool) throws -> String {
+      try template.render(
+        messages: messages, addGenerationPrompt: addGenerationPrompt, thinking: thinking,
+        bosToken: tokenizer.bosToken, eosToken: tokenizer.eosToken)
+    }
+    let text = try render(true)
+    // The template writes BOS itself where it wants one.
+    let ids = tokenizer.encode(text, addSpecialTokens: false)
+    let history = tokenizer.encode(try render(false), addSpecialTokens: false)
+    let stable = zip(ids, history).prefix { $0 == $1 }.count
+    var end = text[...]
+    while end.last?.isWhitespace ?? false { end.removeLast() }
+    return Prompt(ids: ids, stable: stable, insideThinking: end.hasSuffix("<think>"))
+  }
+}

@@ -1,0 +1,144 @@
+// From logits to a token: repetition penalty, temperature, top-k, top-p, min-p, in the order of Hugging Face transformers.
+
+import DMSCheckpoint
+import DMSPlatform
+import Glibc
+
+/// How a token is chosen.
+public struct SamplingOptions: Sendable, Equatable {
+  /// 0 takes the most likely token.
+  public var temperature = 0.0
+  /// Keep the k most likely tokens; 0 keeps all.
+  public var topK = 0
+  /// Keep the most likely tokens that together have this probability (Holtzman et al., 2020); 1 keeps all.
+  public var topP = 1.0
+  /// Keep tokens at least this fraction as likely as the most likely one; 0 keeps all.
+  public var minP = 0.0
+  /// Divides positive and multiplies negative logits of tokens that have occurred (Keskar et al., 2019); 1 does nothing.
+  public var repetitionPenalty = 1.0
+  public var seed: UInt64 = 0
+
+  public init() {}
+
+  /// What a checkpoint's makers want: `generation_config.json`, greedy unless it samples.
+  public init(_ configuration: GenerationConfiguration) {
+    repetitionPenalty = configuration.repetitionPenalty ?? 1
+    guard configuration.doSample ?? false else { return }
+    temperature = configuration.temperature ?? 1
+    topK = configuration.topK ?? 50
+    topP = configuration.topP ?? 1
+    minP = configuration.minP ?? 0
+  }
+
+  /// - Throws: `InputError` naming the option that is out of range.
+  public func validate() throws {
+    func check(_ holds: Bool, _ option: String, _ range: String) throws {
+      if !holds { throw InputError("\(option) must be \(range)") }
+    }
+    try check(temperature >= 0 && temperature.isFinite, "temperature", "0 or more")
+    try check(topK >= 0, "top-k", "0 or more")
+    try check((0...1).contains(topP), "top-p", "from 0 to 1")
+    try check((0...1).contains(minP), "min-p", "from 0 to 1")
+    try check(repetitionPenalty > 0 && repetitionPenalty.isFinite, "repetition-penalty", "more than 0")
+  }
+}
+
+/// Chooses the tokens of one sequence. Holds a copy of the logits and allocates nothing per token.
+public struct Sampler {
+  public let options: SamplingOptions
+  /// Which of several sequences this is: each draws its own numbers.
+  private let sequence: Int
+  private var logits: [Float]
+  private var candidates: [Int] = []
+  private var occurred: [Bool]
+
+  /// - Parameter vocabulary: the count of logits.
+  public init(_ options: SamplingOptions, vocabulary: Int, sequence: Int = 0) {
+    self.options = options
+    self.sequence = sequence
+    logits = Array(repeating: 0, count: vocabulary)
+    occurred = Array(repeating: false, count: vocabulary)
+    candidates.reserveCapacity(vocabulary)
+  }
+
+  /// Tells the repetition penalty of tokens that are in the sequence.
+  public mutating func note(_ ids: some Sequence<Int>) {
+    for id in ids where occurred.indices.contains(id) { occurred[id] = true }
+  }
+
+  /// The token for `position` of the sequence. Equal logits: the smaller id.
+  public mutating func next(_ values: UnsafeBufferPointer<Float>, position: Int) -> Int {
+    precondition(values.count == logits.count, "one logit per token of the vocabulary")
+    for index in values.indices { logits[index] = values[index] }
+    if options.repetitionPenalty != 1 {
+      let penalty = Float(options.repetitionPenalty)
+      for index in logits.indices where occurred[index] {
+        logits[index] = logits[index] > 0 ? logits[index] / penalty : logits[index] * penalty
+      }
+    }
+    var best = 0
+    for index in logits.indices where logits[index] > logits[best] { best = index }
+    if options.temperature == 0 || options.topK == 1 { return best }
+    return sample(largest: logits[best], position: position)
+  }
+
+  private mutating func sample(largest: Float, position: Int) -> Int {
+    let temperature = options.temperature
+    func weight(_ index: Int) -> Double { exp(Double(logits[index] - largest) / temperature) }
+    candidates.removeAll(keepingCapacity: true)
+    candidates.append(contentsOf: logits.indices.lazy)
+    if options.topK > 0, options.topK < candidates.count { keepLargest(options.topK) }
+    var total = candidates.reduce(0.0) { $0 + weight($1) }
+    if options.topP < 1 {
+      sortCandidates()
+      var (kept, mass) = (0, 0.0)
+      // The first token always stays; a token stays while those before it have less than p.
+      while kept < candidates.count, kept == 0 || mass < options.topP * total {
+        mass += weight(candidates[kept])
+        kept += 1
+      }
+      candidates.removeLast(candidates.count - kept)
+      total = mass
+    }
+    if options.minP > 0 {
+      candidates.removeAll { weight($0) < options.minP }
+      total = candidates.reduce(0.0) { $0 + weight($1) }
+    }
+    let target = RandomNumbers.uniform(seed: options.seed, sequence: sequence, position: position) * total
+    var reached = 0.0
+    for index in candidates {
+      reached += weight(index)
+      if reached > target { return index }
+    }
+    return candidates.last ?? 0
+  }
+
+  private func isBefore(_ a: Int, _ b: Int) -> Bool { (logits[b], a) < (logits[a], b) }
+
+  private mutating func sortCandidates() {
+    let values = logits
+    candidates.sort { (values[$1], $0) < (values[$0], $1) }
+  }
+
+  /// Keeps the k largest in a heap whose root is the least of them, so that the cost is n log k at worst.
+  private mutating func keepLargest(_ k: Int) {
+    var heap = Array(candidates[..<k])
+    func sink(_ start: Int) {
+      var parent = start
+      while true {
+        var child = 2 * parent + 1
+        guard child < k else { return }
+        if child + 1 < k, isBefore(heap[child], heap[child + 1]) { child += 1 }
+        guard isBefore(heap[parent], heap[child]) else { return }
+        heap.swapAt(parent, child)
+        parent = child
+      }
+    }
+    for parent in stride(from: k / 2, through: 0, by: -1) { sink(parent) }
+    for index in candidates[k...] where isBefore(index, heap[0]) {
+      heap[0] = index
+      sink(0)
+    }
+    candidates = heap.sorted()
+  }
+}

@@ -1,0 +1,92 @@
+// A session on disk: the tokens, and the sparse cache as it is, in a safetensors file. Restored, it goes on exactly where it
+// was.
+//
+//   tokens [n] I32 · eviction [heads · (w + 1)] U32 · layers.L.heads.G.keys and .values [slots, D] in the cache's type
+
+import DMSCache
+import DMSCheckpoint
+import DMSModel
+import DMSPlatform
+import DMSTensor
+import DMSText
+
+public enum SessionFile {
+  private static let version = "1"
+
+  /// Writes a session. `note` is kept with it: a chat's history, say.
+  public static func save(_ session: Session, note: String, to path: String) throws {
+    let engine = session.engine
+    let shape = engine.decoder.configuration
+    let ring = session.cache.evictionState
+    var tensors: [SafetensorsWriter.Declaration] = [
+      .init("tokens", .i32, [session.ids.count]), .init("eviction", .u32, [ring.count]),
+    ]
+    for layer in 0..<shape.layers {
+      for kvHead in 0..<shape.kvHeads {
+        let size = [session.cache.liveTokens(layer: layer, kvHead: kvHead), shape.headDim]
+        tensors.append(.init(name(layer, kvHead, "keys"), engine.kvType, size))
+        tensors.append(.init(name(layer, kvHead, "values"), engine.kvType, size))
+      }
+    }
+    let writer = try SafetensorsWriter(
+      path: path, tensors: tensors,
+      metadata: ["dms_session": version, "model": fingerprint(engine), "note": note])
+    try session.ids.map(Int32.init).withUnsafeBytes { try writer.write($0, to: "tokens") }
+    try ring.withUnsafeBytes { try writer.write($0, to: "eviction") }
+    for layer in 0..<shape.layers {
+      for kvHead in 0..<shape.kvHeads {
+        let (keys, values) = session.cache.exportHead(layer: layer, kvHead: kvHead)
+        try keys.withUnsafeBytes { try writer.write($0, to: name(layer, kvHead, "keys")) }
+        try values.withUnsafeBytes { try writer.write($0, to: name(layer, kvHead, "values")) }
+      }
+    }
+    try writer.finish()
+  }
+
+  /// Reads a session for an engine of the same model, cache type and policy.
+  ///
+  /// - Returns: the session and its note.
+  /// - Throws: `InputError` if the file is damaged or belongs to something else.
+  public static func load(_ path: String, on engine: Engine) throws -> (session: Session, note: String) {
+    let file = try SafetensorsFile(path: path)
+    func wrong(_ problem: String) -> InputError {
+      InputError(problem, at: path, remedy: "start a new session under another name")
+    }
+    guard file.metadata["dms_session"] == version else { throw wrong("not a saved session of this version") }
+    guard file.metadata["model"] == fingerprint(engine) else {
+      throw wrong("the session was saved with another model, --kv-type or eviction setting")
+    }
+    let shape = engine.decoder.configuration
+    guard let tokens = file.view("tokens"), tokens.type == .i32, let ring = file.view("eviction"), ring.type == .u32
+    else {
+      throw wrong("the session's tokens are missing")
+    }
+    let ids = tokens.bytes.bindMemory(to: Int32.self).map(Int.init)
+    guard ids.allSatisfy({ (0..<shape.vocabulary).contains($0) }) else {
+      throw wrong("a token is outside the vocabulary")
+    }
+    let cache = try engine.makeCache()
+    do {
+      try cache.restore(tokensSeen: ids.count, evictionState: Array(ring.bytes.bindMemory(to: UInt32.self))) {
+        guard let keys = file.view(name($0, $1, "keys")), let values = file.view(name($0, $1, "values")),
+          keys.type == engine.kvType, values.type == engine.kvType
+        else { throw InputError("keys or values of layer \($0) are missing") }
+        return (keys.bytes, values.bytes)
+      }
+    } catch let error as InputError {
+      throw wrong(error.problem)
+    }
+    return (Session(engine, cache: cache, ids: ids), file.metadata["note"] ?? "")
+  }
+
+  private static func name(_ layer: Int, _ kvHead: Int, _ what: String) -> String {
+    "layers.\(layer).heads.\(kvHead).\(what)"
+  }
+
+  /// What must agree for a cache to make sense: shape and weights, how keys are stored, and what is forgotten.
+  private static func fingerprint(_ engine: Engine) -> String {
+    let shape = engine.decoder.configuration
+    return "\(shape.family.rawValue) \(shape.layers)x\(shape.hidden) \(shape.heads)/\(shape.kvHeads)x\(shape.headDim) "
+      + "\(shape.vocabulary) \(engine.kvType.rawValue) \(engine.policy) \(engine.decoder.fingerprint)"
+  }
+}

@@ -1,0 +1,36 @@
+// Stop strings in streamed text: they may begin in one piece and end in another, and no part of one is ever shown.
+
+public struct StopMatcher: Sendable {
+  private let stops: [[UInt8]]
+  /// Text that may be the beginning of a stop string.
+  private var held: [UInt8] = []
+
+  /// Empty strings are ignored.
+  public init(_ stops: [String]) { self.stops = stops.map { Array($0.utf8) }.filter { !$0.isEmpty } }
+
+  /// The text that can be shown now, and whether a stop string was met; what follows it is dropped.
+  public mutating func append(_ text: String) -> (text: String, isStopped: Bool) {
+    if stops.isEmpty { return (text, false) }
+    held.append(contentsOf: text.utf8)
+    for start in held.indices {
+      for stop in stops where held[start...].starts(with: stop) {
+        let shown = String(decoding: held[..<start], as: UTF8.self)
+        held = []
+        return (shown, true)
+      }
+    }
+    // A stop string may still begin wherever the rest is the beginning of one.
+    let keep =
+      held.indices.first { start in stops.contains { $0.starts(with: held[start...]) } } ?? held.endIndex
+    // A character is shown whole: stop strings begin at characters, so `keep` is at one.
+    let shown = String(decoding: held[..<keep], as: UTF8.self)
+    held.removeFirst(keep)
+    return (shown, false)
+  }
+
+  /// What was held back when the text ends without a stop string.
+  public mutating func finish() -> String {
+    defer { held = [] }
+    return String(decoding: held, as: UTF8.self)
+  }
+}

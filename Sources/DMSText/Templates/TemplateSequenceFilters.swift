@@ -1,0 +1,154 @@
+// Filters over sequences: those that take an attribute, a test or another filter for each item. Where Jinja2 gives a
+// generator, these give a list: it prints as one and an empty one is false.
+
+extension TemplateInterpreter {
+  func sequenceFilter(_ name: String, _ value: TemplateValue, _ arguments: TemplateCall) throws -> TemplateValue {
+    var arguments = arguments
+    let result: TemplateValue
+    switch name {
+    case "select", "reject", "selectattr", "rejectattr": return try selection(name, value, arguments)
+    case "map": return try mapped(value, arguments)
+    case "items":
+      switch value {
+      case .undefined: result = .list(of: [])
+      case .dictionary(let dictionary): result = Self.items(of: dictionary)
+      default: throw fail("\(value.kind) has no items")
+      }
+    case "join":
+      let separator = try text(of: arguments.next("d") ?? .string(""))
+      let path = arguments.next("attribute")
+      var texts: [String] = []
+      for item in try elements(of: value) {
+        let text = try text(of: path.map { try attribute(at: $0, of: item) } ?? item)
+        try spend(text.utf8.count + separator.utf8.count)
+        texts.append(text)
+      }
+      result = .string(texts.joinedText(by: separator))
+    case "sum":
+      let path = arguments.next("attribute")
+      var total = arguments.next("start") ?? .integer(0)
+      for item in try elements(of: value) {
+        total = try bounded(arithmetic(.add, total, path.map { try attribute(at: $0, of: item) } ?? item))
+      }
+      result = total
+    case "dictsort": result = try dictionarySorted(value, &arguments)
+    case "sort":
+      let reversed = arguments.next("reverse")?.isTrue ?? false
+      let keepsCase = arguments.next("case_sensitive")?.isTrue ?? false
+      let path = arguments.next("attribute")
+      let keyed = try elements(of: value).map { (key: try sortKey($0, path, keepsCase), value: $0) }
+      result = .list(of: try sorted(keyed, reversed: reversed))
+    case "max", "min":
+      let keepsCase = arguments.next("case_sensitive")?.isTrue ?? false
+      let path = arguments.next("attribute")
+      var best: (key: TemplateValue, value: TemplateValue)?
+      for item in try elements(of: value) {
+        let key = try sortKey(item, path, keepsCase)
+        guard let found = best else {
+          best = (key, item)
+          continue
+        }
+        if try name == "max" ? precedes(found.key, key) : precedes(key, found.key) { best = (key, item) }
+      }
+      result = best?.value ?? .undefined("the \(name) of nothing")
+    case "unique":
+      let keepsCase = arguments.next("case_sensitive")?.isTrue ?? false
+      let path = arguments.next("attribute")
+      var seen: [TemplateValue] = []
+      var kept: [TemplateValue] = []
+      for item in try elements(of: value) {
+        let key = try sortKey(item, path, keepsCase)
+        if try seen.contains(where: { try areEqual($0, key) }) { continue }
+        seen.append(key)
+        kept.append(item)
+      }
+      result = .list(of: kept)
+    default: throw fail("the filter \"\(name)\" is not supported")
+    }
+    try finish(arguments, of: "the filter \"\(name)\"")
+    return result
+  }
+
+  static func items(of dictionary: TemplateDictionary) -> TemplateValue {
+    .list(of: dictionary.members.map { .tuple(of: [$0.key.value, $0.value]) })
+  }
+
+  /// What an item is sorted by: an attribute or itself, in small letters unless case matters.
+  private func sortKey(_ item: TemplateValue, _ path: TemplateValue?, _ keepsCase: Bool) throws -> TemplateValue {
+    let key = try path.map { try attribute(at: $0, of: item) } ?? item
+    guard !keepsCase, case .string(let text) = key else { return key }
+    try spend(text.utf8.count)
+    return .string(text.lowercased())
+  }
+
+  private func dictionarySorted(_ value: TemplateValue, _ arguments: inout TemplateCall) throws -> TemplateValue {
+    let keepsCase = arguments.next("case_sensitive")?.isTrue ?? false
+    let by = try optionalText(arguments.next("by"), "by") ?? "key"
+    let reversed = arguments.next("reverse")?.isTrue ?? false
+    guard case .dictionary(let dictionary) = value else { throw fail("dictsort sorts dictionaries, not \(value.kind)") }
+    guard by == "key" || by == "value" else { throw fail("dictsort sorts by \"key\" or \"value\"") }
+    let keyed = try dictionary.members.map { member in
+      (
+        key: try sortKey(by == "key" ? member.key.value : member.value, nil, keepsCase),
+        value: TemplateValue.tuple(of: [member.key.value, member.value])
+      )
+    }
+    return .list(of: try sorted(keyed, reversed: reversed))
+  }
+
+  /// Follows a path such as `function.name` or `0.role`; none is the item itself.
+  func attribute(at path: TemplateValue, of item: TemplateValue) throws -> TemplateValue {
+    switch path {
+    case .none: return item
+    case .integer: return try self.item(path, of: item)
+    case .string(let path):
+      guard !path.utf8.contains(UInt8(ascii: ",")) else { throw fail("several attributes at once are not supported") }
+      var value = item
+      for part in path.parts(separatedBy: ".", limit: -1) {
+        value = try self.item(Int(part).map { .integer($0) } ?? .string(part), of: value)
+      }
+      return value
+    default: throw fail("an attribute is a name, not \(path.kind)")
+    }
+  }
+
+  private func mapped(_ value: TemplateValue, _ arguments: TemplateCall) throws -> TemplateValue {
+    var arguments = arguments
+    let items = try elements(of: value)
+    // The first argument in place is a filter's name; an attribute is always named.
+    guard arguments.positional.isEmpty else {
+      guard case .string(let name)? = arguments.positional.popFirst() else { throw fail("map needs a filter's name") }
+      guard Self.filters.contains(name) else { throw fail("the filter \"\(name)\" is not supported") }
+      return .list(of: try nested { try items.map { try bounded(filter(name, $0, arguments)) } })
+    }
+    guard let path = arguments.next("attribute") else { throw fail("map needs a filter or an attribute") }
+    let fallback = arguments.next("default")
+    try finish(arguments, of: "the filter \"map\"")
+    return .list(
+      of: try items.map { item in
+        let found = try attribute(at: path, of: item)
+        if case .undefined = found, let fallback { return fallback }
+        return found
+      })
+  }
+
+  private func selection(
+    _ name: String, _ value: TemplateValue, _ arguments: TemplateCall
+  ) throws -> TemplateValue {
+    var arguments = arguments
+    var path: TemplateValue?
+    if name.hasSuffix("attr") {
+      path = arguments.next("attr")
+      guard path != nil else { throw fail("\(name) needs an attribute") }
+    }
+    let test = try optionalText(arguments.positional.popFirst(), "test")
+    if let test, !Self.tests.contains(test) { throw fail("the test \"\(test)\" is not supported") }
+    if test == nil { try finish(arguments, of: "the filter \"\(name)\"") }
+    let keeps = name.hasPrefix("select")
+    return .list(
+      of: try elements(of: value).filter { item in
+        let subject = try path.map { try attribute(at: $0, of: item) } ?? item
+        return try (test.map { try self.test($0, subject, arguments) } ?? subject.isTrue) == keeps
+      })
+  }
+}
