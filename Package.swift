@@ -6,7 +6,8 @@ import PackageDescription
 let package = Package(
   name: "swift-dms",
   products: [
-    .executable(name: "dms", targets: ["DMSCommand"])
+    .library(name: "DMS", targets: ["DMS"]),
+    .executable(name: "dms", targets: ["DMSCommand"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
@@ -17,7 +18,7 @@ let package = Package(
     .systemLibrary(name: "CNUMA", pkgConfig: "numa", providers: [.apt(["libnuma-dev"])]),
     .target(name: "DMSPlatform", dependencies: ["CKernels", "CNUMA"]),
     .target(name: "DMSTensor"),
-    .target(name: "DMSKernels", dependencies: ["COpenBLAS", "DMSPlatform", "DMSTensor"]),
+    .target(name: "DMSKernels", dependencies: ["CKernels", "COpenBLAS", "DMSPlatform", "DMSTensor"]),
     .target(name: "DMSText", dependencies: ["DMSPlatform"]),
     .target(name: "DMSCheckpoint", dependencies: ["DMSPlatform", "DMSTensor", "DMSText"]),
     .target(name: "DMSCache", dependencies: ["DMSPlatform", "DMSTensor", "DMSKernels"]),
@@ -26,6 +27,11 @@ let package = Package(
     .target(
       name: "DMSGeneration",
       dependencies: ["DMSPlatform", "DMSTensor", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel"]),
+    .target(
+      name: "DMS",
+      dependencies: [
+        "DMSPlatform", "DMSTensor", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel", "DMSGeneration",
+      ]),
     .executableTarget(
       name: "DMSCommand",
       dependencies: [

@@ -132,7 +132,7 @@ struct Conversation {
     let rest = stream.finish()
     reply += rest
     show(splitter.append(rest) + splitter.finish())
-    print()
+    writeAll("\n", to: STDOUT_FILENO)
     messages = turn + [ChatMessage(role: "assistant", content: reply)]
     lastSummary = Summary(prompt: read, reading: reading, generation: generation, ledger: session.cache.ledger)
     if generation.reason == .context {

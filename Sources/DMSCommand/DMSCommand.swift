@@ -17,6 +17,7 @@ struct DMSCommand: ParsableCommand {
 enum Main {
   /// Exit codes: 0 done, 1 the work failed, 2 the command was not understood.
   static func main() {
+    reportLostFiles()
     do {
       var command = try DMSCommand.parseAsRoot()
       try command.run()
@@ -34,6 +35,16 @@ enum Main {
       printError(message)
       exit(2)
     }
+  }
+}
+
+/// A file that shrinks while it is mapped raises SIGBUS at the first read of what is gone: one line, and exit code 1.
+private func reportLostFiles() {
+  signal(SIGBUS) { _ in
+    let message: StaticString =
+      "dms: a file of the model became shorter while it was in use; restore it and start again\n"
+    _ = write(STDERR_FILENO, message.utf8Start, message.utf8CodeUnitCount)
+    _exit(1)
   }
 }
 

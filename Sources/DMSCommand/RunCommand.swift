@@ -84,7 +84,7 @@ struct RunCommand: ParsableCommand {
     if json {
       print(summary.json(text: text, promptIDs: ids))
     } else {
-      if !text.hasSuffix("\n") { print() }
+      if !text.hasSuffix("\n") { writeAll("\n", to: STDOUT_FILENO) }
       printError(summary.line)
     }
     if generation.reason == .cancelled { throw ExitCode(130) }
@@ -115,7 +115,8 @@ private func withoutLastNewline(_ text: String) -> String { text.last == "\n" ? 
 /// A whole text file; it must be UTF-8.
 func readText(_ path: String) throws -> String {
   let file = try MappedFile(path: path)
-  guard let text = String(validating: file.bytes, as: UTF8.self) else { throw InputError("not UTF-8 text", at: path) }
+  let text = withExtendedLifetime(file) { String(validating: file.bytes, as: UTF8.self) }
+  guard let text else { throw InputError("not UTF-8 text", at: path) }
   return text
 }
 

@@ -91,7 +91,7 @@ func readTokens(_ path: String) throws -> [Int] {
     guard let reader = file.view("input_ids").flatMap({ IntegerReader($0) }) else {
       throw InputError("no integer tensor \"input_ids\"", at: path)
     }
-    return (0..<reader.count).map { Int(reader[$0]) }
+    return withExtendedLifetime(file) { (0..<reader.count).map { Int(reader[$0]) } }
   }
   guard case .array(let elements) = try JSON(file: path) else {
     throw InputError("a JSON list of token ids is expected", at: path)

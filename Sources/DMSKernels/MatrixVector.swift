@@ -3,9 +3,11 @@
 //
 // R rows · K columns · S vectors (one per sequence)
 //
-// One reduction order per output element: 32 partial sums by column modulo 32, folded in halves, then the columns
-// beyond the last multiple of 32 in order. It depends neither on the number of threads nor on S.
+// One reduction order per output element and instruction set: partial sums by column modulo 32 (portable) or 16 (AVX2),
+// folded in halves, then the columns beyond the last multiple of 32 in order. It depends neither on the number of threads
+// nor on S.
 
+import CKernels
 import DMSPlatform
 import DMSTensor
 
@@ -21,6 +23,7 @@ public struct MatrixVectorProduct: ParallelWork {
   let output: UnsafeMutablePointer<Float>
   let outputStride: Int
   let split: UnsafePointer<Float>
+  let instructions: InstructionSet
 
   /// Prepares `output[s, r] = Σ_k weights[r, k] · input[s, k] (+ bias[r])`.
   ///
@@ -28,33 +31,58 @@ public struct MatrixVectorProduct: ParallelWork {
   ///   - input: `[S, K]`.
   ///   - output: rows of `outputStride` numbers, at least R.
   ///   - scratch: `[S, K]`, overwritten: the input with even and odd columns apart, as 16-bit weights are unpacked.
+  ///   - instructions: must be available.
   public init(
     _ weights: Matrix, input: UnsafePointer<Float>, vectors: Int, bias: UnsafePointer<Float>?,
-    output: UnsafeMutablePointer<Float>, outputStride: Int, scratch: UnsafeMutablePointer<Float>
+    output: UnsafeMutablePointer<Float>, outputStride: Int, scratch: UnsafeMutablePointer<Float>,
+    instructions: InstructionSet
   ) {
     self.weights = weights
+    self.instructions = instructions
     self.input = input
     self.vectors = vectors
     self.bias = bias
     self.output = output
     self.outputStride = outputStride
     split = UnsafePointer(scratch)
-    if weights.type != .f32 {
+    if splitsInput {
       for vector in 0..<vectors {
         splitPairs(input + vector * weights.columns, weights.columns, to: scratch + vector * weights.columns)
       }
     }
   }
 
+  /// F16C unpacks in order; shifts and masks give even and odd columns.
+  private var splitsInput: Bool { weights.type == .bf16 || (weights.type == .f16 && instructions == .portable) }
+
   public var tasks: Int { (weights.rows + Self.rowsPerTask - 1) / Self.rowsPerTask }
 
   public func run(task: Int, worker: Int) {
     let rows = task * Self.rowsPerTask..<min(weights.rows, (task + 1) * Self.rowsPerTask)
+    if instructions == .avx2 {
+      avx2(rows)
+      return
+    }
     switch weights.type {
     case .f32: products(of: F32Row.self, rows)
     case .bf16: products(of: BF16Row.self, rows)
     case .f16: products(of: F16Row.self, rows)
     default: preconditionFailure("weights are F32, BF16 or F16")
+    }
+  }
+
+  private func avx2(_ rows: Range<Int>) {
+    let (first, bytes, count) = (weights.row(rows.lowerBound), weights.columns * weights.type.size, rows.count)
+    for vector in 0..<vectors {
+      let x = (splitsInput ? split : input) + vector * weights.columns
+      let y = output + vector * outputStride + rows.lowerBound
+      switch weights.type {
+      case .f32: dms_matvec_f32_avx2(first, Int64(bytes), Int64(count), x, Int64(weights.columns), y)
+      case .bf16: dms_matvec_bf16_avx2(first, Int64(bytes), Int64(count), x, Int64(weights.columns), y)
+      case .f16: dms_matvec_f16_avx2(first, Int64(bytes), Int64(count), x, Int64(weights.columns), y)
+      default: preconditionFailure("weights are F32, BF16 or F16")
+      }
+      if let bias { for index in 0..<count { y[index] += bias[rows.lowerBound + index] } }
     }
   }
 

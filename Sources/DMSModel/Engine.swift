@@ -19,6 +19,8 @@ public final class Engine {
     public var eviction = true
     /// The most sequences of one decode step.
     public var batch = 1
+    /// The inner loops' instructions; `nil` chooses the best that the processor has.
+    public var instructions: InstructionSet?
     /// The most tokens that go through the layers at once; longer prompts go in several chunks.
     public var chunk = 512
 
@@ -30,6 +32,7 @@ public final class Engine {
   public let context: Int
   public let kvType: ElementType
   public let policy: EvictionPolicy
+  public let instructions: InstructionSet
   /// The most sequences of one decode step.
   public let batch: Int
   let chunk: Int
@@ -63,6 +66,11 @@ public final class Engine {
       policy = .delayed(window: dms.window, shift: dms.shift)
     } else {
       policy = .keepAll
+    }
+    instructions = options.instructions ?? .best
+    guard instructions.isAvailable else {
+      throw InputError(
+        "this processor has no \(instructions.rawValue)", remedy: "use one of \(InstructionSet.available)")
     }
     useOneBLASThread()
     pool = try ThreadPool(threads: threads, processors: placement.processorsOfWorker)

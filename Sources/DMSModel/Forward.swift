@@ -33,7 +33,7 @@ extension Engine {
     let shape = decoder.configuration
     let head = MatrixVectorProduct(
       decoder.weights.head, input: workspace.normed.base, vectors: ids.count, bias: nil, output: workspace.logits.base,
-      outputStride: shape.vocabulary, scratch: workspace.split.base)
+      outputStride: shape.vocabulary, scratch: workspace.split.base, instructions: instructions)
     pool.run(tasks: head.tasks, head)
   }
 
@@ -213,7 +213,7 @@ extension Engine {
   ) -> MatrixVectorProduct {
     MatrixVectorProduct(
       map.matrix, input: input.base, vectors: rows, bias: map.bias.map { UnsafePointer($0.base) }, output: output,
-      outputStride: stride, scratch: workspace.split.base + scratch * workspace.splitStride)
+      outputStride: stride, scratch: workspace.split.base + scratch * workspace.splitStride, instructions: instructions)
   }
 
   /// The logits of one row of `normed`, by the kernel that decoding uses.
@@ -221,7 +221,8 @@ extension Engine {
     let shape = decoder.configuration
     let head = MatrixVectorProduct(
       decoder.weights.head, input: workspace.normed.base + row * shape.hidden, vectors: 1, bias: nil,
-      output: workspace.logits.base, outputStride: shape.vocabulary, scratch: workspace.split.base)
+      output: workspace.logits.base, outputStride: shape.vocabulary, scratch: workspace.split.base,
+      instructions: instructions)
     pool.run(tasks: head.tasks, head)
   }
 

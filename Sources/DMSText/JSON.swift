@@ -29,7 +29,7 @@ package enum JSON: Equatable, Sendable {
 
   package init(file path: String) throws {
     let file = try MappedFile(path: path)
-    self = try JSON(parsing: file.bytes, source: path)
+    self = try withExtendedLifetime(file) { try JSON(parsing: file.bytes, source: path) }
   }
 
   /// The member `key` of an object; `nil` for an absent key and for every other kind of value.
@@ -125,7 +125,7 @@ package struct JSONReader {
       guard reader.skippingSpace() == UInt8(ascii: "\"") else { throw reader.error("a key in quotes is expected") }
       let key = try reader.string()
       guard reader.skippingSpace() == UInt8(ascii: ":") else {
-        throw reader.error("a colon is expected after the key \"\(key)\"")
+        throw reader.error("a colon is expected after a key")
       }
       reader.index += 1
       try body(&reader, key)

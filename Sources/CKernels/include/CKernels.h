@@ -3,6 +3,7 @@
 #ifndef CKERNELS_H
 #define CKERNELS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 // Sleeps while *word == expected (Linux futex, private to the process). May wake for no reason: callers loop.
@@ -23,5 +24,15 @@ static inline void dms_pause(void) {
   __asm__ __volatile__("yield");
 #endif
 }
+
+// Whether the processor and the system offer AVX2, FMA and F16C.
+bool dms_has_avx2(void);
+
+// y[r] = sum over k of w[r, k] * x[k], for `rows` rows of `columns` numbers that lie `row_bytes` apart. One order of
+// summation, whatever the rows. Only to be called where dms_has_avx2(). For BF16, x has the even and odd numbers of each
+// block of 32 apart (16 and 16); the numbers beyond the last whole block stay in order.
+void dms_matvec_f32_avx2(const void *w, int64_t row_bytes, int64_t rows, const float *x, int64_t columns, float *y);
+void dms_matvec_bf16_avx2(const void *w, int64_t row_bytes, int64_t rows, const float *x, int64_t columns, float *y);
+void dms_matvec_f16_avx2(const void *w, int64_t row_bytes, int64_t rows, const float *x, int64_t columns, float *y);
 
 #endif

@@ -65,8 +65,10 @@ public struct ChatTemplate: Sendable {
   public init?(folder: String) throws {
     let file = "\(folder)/chat_template.jinja"
     if access(file, F_OK) == 0 {
-      guard let text = String(validating: try MappedFile(path: file).bytes, as: UTF8.self) else {
-        throw InputError("not valid UTF-8", at: file)
+      let mapped = try MappedFile(path: file)
+      // The bytes go with the object.
+      guard let text = withExtendedLifetime(mapped, { String(validating: mapped.bytes, as: UTF8.self) }) else {
+        throw InputError("not valid UTF-8", at: file, remedy: "download the file again")
       }
       template = try Template(parsing: text, source: file)
       toolUse = nil

@@ -10,7 +10,8 @@ extension TemplateInterpreter {
 
   func filter(_ name: String, _ value: TemplateValue, _ arguments: TemplateCall) throws -> TemplateValue {
     switch name {
-    case "dictsort", "items", "join", "map", "max", "min", "reject", "rejectattr", "select", "selectattr", "sort", "sum",
+    case "dictsort", "items", "join", "map", "max", "min", "reject", "rejectattr", "select", "selectattr", "sort",
+      "sum",
       "unique":
       return try sequenceFilter(name, value, arguments)
     case "abs", "float", "int", "round": return try numberFilter(name, value, arguments)

@@ -26,7 +26,8 @@ extension TemplateInterpreter {
     case "raise_exception":
       let message = try text(of: arguments.next("message") ?? .string("no reason given"))
       throw InputError(
-        "the chat template refuses the conversation: \(message.lines().joinedText(by: " "))", at: "\(source), line \(line)",
+        "the chat template refuses the conversation: \(message.lines().joinedText(by: " "))",
+        at: "\(source), line \(line)",
         remedy: "change the messages as it asks")
     case "strftime_now":
       result = .string(try formattedTime(try requiredText(arguments.next("format"), "format")))
@@ -87,8 +88,7 @@ extension TemplateInterpreter {
     let length = buffer.withUnsafeMutableBytes { bytes in
       strftime(bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count, format, &parts)
     }
-    // A directive such as %p may be empty; an empty date is harmless, one that is cut short is not.
-    guard length > 0 || format.utf8.count < 64 else { throw fail("the date \"\(format)\" is too long") }
+    guard length > 0 else { throw fail("strftime_now gives no date for \"\(format.prefix(32))\"") }
     return String(decoding: buffer.prefix(length), as: UTF8.self)
   }
 }

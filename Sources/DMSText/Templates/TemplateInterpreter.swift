@@ -24,8 +24,8 @@ final class TemplateInterpreter {
   static let stepCost = 8
   /// About a quarter of a gigabyte of text, or three seconds of steps.
   static let defaultAllowance = 1 << 28
-  /// Real templates stay below 100. Each level takes about 1 KB of stack.
-  private static let deepestLevel = 700
+  /// Real templates stay below 100. A level takes up to 4 KB of stack, all of them about 1 MB.
+  private static let deepestLevel = 300
 
   enum Flow { case next, leaveLoop, nextItem }
 
@@ -159,6 +159,7 @@ final class TemplateInterpreter {
     defer { loopLevel -= 1 }
     let list = TemplateList(items)
     for (index, item) in items.enumerated() {
+      try spend(4 * Self.stepCost)
       // Every turn starts afresh: what the last one assigned is gone, as in Jinja2.
       let inner = TemplateScope(inside: scope)
       inner.values["loop"] = try bounded(.loop(TemplateLoopState(items: list, index: index, level: loopLevel)))

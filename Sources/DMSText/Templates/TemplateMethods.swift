@@ -6,7 +6,8 @@ extension TemplateInterpreter {
   ]
 
   static let stringMethods: Set<String> = [
-    "capitalize", "count", "endswith", "find", "index", "isalnum", "isalpha", "isdigit", "islower", "isspace", "isupper",
+    "capitalize", "count", "endswith", "find", "index", "isalnum", "isalpha", "isdigit", "islower", "isspace",
+    "isupper",
     "join", "lower", "lstrip", "partition", "removeprefix", "removesuffix", "replace", "rfind", "rsplit", "rstrip",
     "split", "splitlines", "startswith", "strip", "swapcase", "title", "upper", "format", "zfill",
   ]
@@ -87,10 +88,12 @@ extension TemplateInterpreter {
     case "startswith", "endswith": result = .bool(try hasAffix(name, text, &arguments))
     case "removeprefix":
       let prefix = try requiredText(arguments.next("prefix"), "prefix")
-      result = .string(text.begins(with: prefix) ? String(decoding: text.utf8.dropFirst(prefix.utf8.count), as: UTF8.self) : text)
+      result = .string(
+        text.begins(with: prefix) ? String(decoding: text.utf8.dropFirst(prefix.utf8.count), as: UTF8.self) : text)
     case "removesuffix":
       let suffix = try requiredText(arguments.next("suffix"), "suffix")
-      result = .string(text.ends(with: suffix) ? String(decoding: text.utf8.dropLast(suffix.utf8.count), as: UTF8.self) : text)
+      result = .string(
+        text.ends(with: suffix) ? String(decoding: text.utf8.dropLast(suffix.utf8.count), as: UTF8.self) : text)
     case "find", "rfind", "index", "count": result = try occurrences(name, text, &arguments)
     case "join":
       var texts: [String] = []

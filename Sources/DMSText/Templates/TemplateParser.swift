@@ -96,7 +96,8 @@ struct TemplateParser {
 
   /// Statements up to a tag named in `ends`, of which `{% NAME` is consumed; up to the template's end if `ends` is empty.
   private mutating func body(until ends: [String], of tag: String) throws -> [TemplateStatement] {
-    let start = line
+    // The token before is the end of the opening tag.
+    let start = index > 0 ? tokens[index - 1].line : line
     var statements: [TemplateStatement] = []
     while true {
       let line = line

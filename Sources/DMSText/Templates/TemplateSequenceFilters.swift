@@ -38,35 +38,39 @@ extension TemplateInterpreter {
       let path = arguments.next("attribute")
       let keyed = try elements(of: value).map { (key: try sortKey($0, path, keepsCase), value: $0) }
       result = .list(of: try sorted(keyed, reversed: reversed))
-    case "max", "min":
-      let keepsCase = arguments.next("case_sensitive")?.isTrue ?? false
-      let path = arguments.next("attribute")
-      var best: (key: TemplateValue, value: TemplateValue)?
-      for item in try elements(of: value) {
-        let key = try sortKey(item, path, keepsCase)
-        guard let found = best else {
-          best = (key, item)
-          continue
-        }
-        if try name == "max" ? precedes(found.key, key) : precedes(key, found.key) { best = (key, item) }
-      }
-      result = best?.value ?? .undefined("the \(name) of nothing")
-    case "unique":
-      let keepsCase = arguments.next("case_sensitive")?.isTrue ?? false
-      let path = arguments.next("attribute")
-      var seen: [TemplateValue] = []
-      var kept: [TemplateValue] = []
-      for item in try elements(of: value) {
-        let key = try sortKey(item, path, keepsCase)
-        if try seen.contains(where: { try areEqual($0, key) }) { continue }
-        seen.append(key)
-        kept.append(item)
-      }
-      result = .list(of: kept)
+    case "max", "min": result = try extreme(of: value, largest: name == "max", &arguments)
+    case "unique": result = .list(of: try unique(value, &arguments))
     default: throw fail("the filter \"\(name)\" is not supported")
     }
     try finish(arguments, of: "the filter \"\(name)\"")
     return result
+  }
+
+  private func extreme(
+    of value: TemplateValue, largest: Bool, _ arguments: inout TemplateCall
+  ) throws -> TemplateValue {
+    let keepsCase = arguments.next("case_sensitive")?.isTrue ?? false
+    let path = arguments.next("attribute")
+    var best: (key: TemplateValue, value: TemplateValue)?
+    for item in try elements(of: value) {
+      let key = try sortKey(item, path, keepsCase)
+      // The first of equals stays.
+      if let found = best, !(try largest ? precedes(found.key, key) : precedes(key, found.key)) { continue }
+      best = (key, item)
+    }
+    return best?.value ?? .undefined("an item of nothing")
+  }
+
+  private func unique(_ value: TemplateValue, _ arguments: inout TemplateCall) throws -> [TemplateValue] {
+    let keepsCase = arguments.next("case_sensitive")?.isTrue ?? false
+    let path = arguments.next("attribute")
+    var seen: [TemplateValue] = []
+    return try elements(of: value).filter { item in
+      let key = try sortKey(item, path, keepsCase)
+      if try seen.contains(where: { try areEqual($0, key) }) { return false }
+      seen.append(key)
+      return true
+    }
   }
 
   static func items(of dictionary: TemplateDictionary) -> TemplateValue {

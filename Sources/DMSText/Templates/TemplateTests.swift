@@ -3,7 +3,8 @@
 extension TemplateInterpreter {
   /// All tests by name; the parser refuses others.
   static let tests: Set<String> = Set(comparisons.keys).union([
-    "boolean", "callable", "defined", "divisibleby", "even", "false", "float", "integer", "iterable", "lower", "mapping",
+    "boolean", "callable", "defined", "divisibleby", "even", "false", "float", "integer", "iterable", "lower",
+    "mapping",
     "none", "number", "odd", "sameas", "sequence", "string", "true", "undefined", "upper",
   ])
 

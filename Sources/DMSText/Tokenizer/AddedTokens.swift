@@ -1,5 +1,6 @@
 // Tokens that stand in the text as they are, beside the byte-pair encoding: <|im_start|>, <s>, <think>. They are cut out
-// of the text before anything else, the longest first.
+// of the text before anything else. The rules are those of Hugging Face tokenizers: of all matches the leftmost, of those
+// the longest, and one that its own flags reject leaves its stretch of text plain.
 
 struct AddedToken: Sendable {
   var id: Int
@@ -9,25 +10,34 @@ struct AddedToken: Sendable {
   /// Takes the white space before or after it along.
   var stripsLeft: Bool
   var stripsRight: Bool
-  /// Matches only where no letter or digit touches it.
+  /// Matches only where no letter, digit, mark or underscore touches it.
   var isSingleWord: Bool
-  /// Found in the normalised text instead of the text as given.
+  /// Found, itself normalised, in the normalised text instead of the text as given.
   var isNormalized: Bool
 }
 
 /// Finds added tokens in text.
 struct AddedTokenFinder: Sendable {
-  private let byFirstByte: [[(bytes: [UInt8], token: AddedToken)]]
-  let isEmpty: Bool
+  private let tokens: [AddedToken]
+  /// Content to place in `tokens`.
+  private var contents: ByteTable
+  /// By first byte: the lengths of the contents that begin with it, longest first.
+  private var lengths: [[Int]] = Array(repeating: [], count: 256)
+
+  var isEmpty: Bool { tokens.isEmpty }
 
   init(_ tokens: [AddedToken]) {
-    var table: [[(bytes: [UInt8], token: AddedToken)]] = Array(repeating: [], count: 256)
-    for token in tokens {
-      let bytes = Array(token.content.utf8)
-      if let first = bytes.first { table[Int(first)].append((bytes, token)) }
+    self.tokens = tokens
+    contents = ByteTable(expecting: tokens.count)
+    for (place, token) in tokens.enumerated() {
+      var content = token.content
+      content.withUTF8 { content in
+        guard let first = content.first else { return }
+        _ = contents.insert(content, id: place)
+        lengths[Int(first)].append(content.count)
+      }
     }
-    byFirstByte = table.map { $0.sorted { $0.bytes.count > $1.bytes.count } }
-    isEmpty = tokens.isEmpty
+    lengths = lengths.map { Array(Set($0)).sorted(by: >) }
   }
 
   enum Piece {
@@ -41,37 +51,64 @@ struct AddedTokenFinder: Sendable {
     var pieces: [Piece] = []
     var (plain, index) = (0, 0)
     while index < text.count {
-      guard let token = match(text, index, parseSpecial) else {
+      guard let (token, length) = match(text, index) else {
         index += 1
         continue
       }
-      var (begin, end) = (index, index + token.content.utf8.count)
-      if token.stripsLeft { while begin > plain, isSpace(text[begin - 1]) { begin -= 1 } }
-      if token.stripsRight { while end < text.count, isSpace(text[end]) { end += 1 } }
+      var (begin, end) = (index, index + length)
+      index = end
+      guard parseSpecial || !token.isSpecial else { continue }
+      if token.isSingleWord, isWord(text.scalar(before: begin)) || isWord(text.scalar(at: end)) { continue }
+      if token.stripsLeft {
+        while begin > plain, let space = text.scalar(before: begin), space.properties.isWhitespace {
+          begin -= UTF8.width(space)
+        }
+      }
+      if token.stripsRight {
+        while let space = text.scalar(at: end), space.properties.isWhitespace { end += UTF8.width(space) }
+      }
+      // The token before may have taken the space that this one begins with.
       if begin > plain { pieces.append(.text(plain..<begin)) }
       pieces.append(.token(token.id))
-      (plain, index) = (end, end)
+      plain = max(plain, end)
     }
     if plain < text.count { pieces.append(.text(plain..<text.count)) }
     return pieces
   }
 
-  private func match(_ text: UnsafeBufferPointer<UInt8>, _ index: Int, _ parseSpecial: Bool) -> AddedToken? {
-    for (bytes, token) in byFirstByte[Int(text[index])] where parseSpecial || !token.isSpecial {
-      guard index + bytes.count <= text.count, text[index..<index + bytes.count].elementsEqual(bytes) else { continue }
-      if token.isSingleWord {
-        if index > 0, isWord(text[index - 1]) { continue }
-        if index + bytes.count < text.count, isWord(text[index + bytes.count]) { continue }
+  private func match(_ text: UnsafeBufferPointer<UInt8>, _ index: Int) -> (AddedToken, length: Int)? {
+    for length in lengths[Int(text[index])] where length <= text.count - index {
+      if let place = contents.id(of: UnsafeBufferPointer(rebasing: text[index..<index + length])) {
+        return (tokens[place], length)
       }
-      return token
     }
     return nil
   }
 
-  private func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
+  private func isWord(_ scalar: Unicode.Scalar?) -> Bool {
+    guard let properties = scalar?.properties else { return false }
+    if properties.isAlphabetic || properties.isJoinControl { return true }
+    switch properties.generalCategory {
+    case .decimalNumber, .connectorPunctuation, .nonspacingMark, .spacingMark, .enclosingMark: return true
+    default: return false
+    }
+  }
+}
 
-  private func isWord(_ byte: UInt8) -> Bool {
-    byte >= 0x80 || byte == UInt8(ascii: "_") || Character(Unicode.Scalar(byte)).isLetter
-      || (0x30...0x39).contains(byte)
+extension UnsafeBufferPointer<UInt8> {
+  /// The character that begins at `index` of valid UTF-8; `nil` at the end.
+  func scalar(at index: Int) -> Unicode.Scalar? {
+    guard index < count else { return nil }
+    var decoder = UTF8()
+    var bytes = self[index..<Swift.min(count, index + 4)].makeIterator()
+    if case .scalarValue(let scalar) = decoder.decode(&bytes) { return scalar }
+    return nil
+  }
+
+  /// The character that ends before `index` of valid UTF-8; `nil` at the start.
+  func scalar(before index: Int) -> Unicode.Scalar? {
+    var start = index - 1
+    while start > 0, index - start < 4, self[start] & 0xC0 == 0x80 { start -= 1 }
+    return start < 0 ? nil : scalar(at: start)
   }
 }

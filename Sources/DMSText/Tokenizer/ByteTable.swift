@@ -2,10 +2,45 @@
 // flat open-addressing table, because 150,000 separate strings would take longer to make than the file takes to read.
 
 /// Byte strings by id. Ids may have gaps; an id without a token has no bytes.
-struct ByteTable: Sendable {
+struct ByteStrings: Sendable {
   private var bytes: [UInt8] = []
   /// By id: where its bytes begin and end.
   private var ranges: [Range<UInt32>] = []
+
+  init(expecting count: Int) {
+    ranges.reserveCapacity(count)
+    bytes.reserveCapacity(8 * count)
+  }
+
+  /// One more than the largest id.
+  var count: Int { ranges.count }
+
+  func contains(_ id: Int) -> Bool { ranges.indices.contains(id) && ranges[id].lowerBound != UInt32.max }
+
+  /// Returns whether the id was free; nothing changes if not.
+  mutating func insert(_ token: UnsafeBufferPointer<UInt8>, id: Int) -> Bool {
+    while ranges.count <= id { ranges.append(UInt32.max..<UInt32.max) }
+    guard ranges[id].lowerBound == UInt32.max else { return false }
+    let begin = UInt32(bytes.count)
+    bytes.append(contentsOf: token)
+    ranges[id] = begin..<UInt32(bytes.count)
+    return true
+  }
+
+  mutating func insert(_ token: [UInt8], id: Int) -> Bool { token.withUnsafeBufferPointer { insert($0, id: id) } }
+
+  /// The bytes of a token; none for an id that has no token.
+  func withBytes<Result>(of id: Int, _ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
+    bytes.withUnsafeBufferPointer { all in
+      guard contains(id) else { return body(UnsafeBufferPointer(start: nil, count: 0)) }
+      return body(UnsafeBufferPointer(rebasing: all[Int(ranges[id].lowerBound)..<Int(ranges[id].upperBound)]))
+    }
+  }
+}
+
+/// Byte strings by id, and ids by byte string.
+struct ByteTable: Sendable {
+  private(set) var strings: ByteStrings
   /// Open addressing with linear probing: id + 1, or 0 for an empty place. A power of two, at most half full.
   private var index: [UInt32]
   private var indexed = 0
@@ -14,23 +49,20 @@ struct ByteTable: Sendable {
     var size = 64
     while size < 2 * count { size *= 2 }
     index = Array(repeating: 0, count: size)
-    ranges.reserveCapacity(count)
-    bytes.reserveCapacity(8 * count)
+    strings = ByteStrings(expecting: count)
   }
 
   /// One more than the largest id.
-  var count: Int { ranges.count }
+  var count: Int { strings.count }
 
   /// Adds a token. Of equal byte strings the first is found by `id(of:)`. Returns whether the id was free.
   mutating func insert(_ token: UnsafeBufferPointer<UInt8>, id: Int) -> Bool {
-    while ranges.count <= id { ranges.append(UInt32.max..<UInt32.max) }
-    guard ranges[id].lowerBound == UInt32.max else { return false }
-    let begin = UInt32(bytes.count)
-    bytes.append(contentsOf: token)
-    ranges[id] = begin..<UInt32(bytes.count)
+    guard strings.insert(token, id: id) else { return false }
     if self.id(of: token) == nil { link(id) }
     return true
   }
+
+  mutating func insert(_ token: [UInt8], id: Int) -> Bool { token.withUnsafeBufferPointer { insert($0, id: id) } }
 
   private mutating func link(_ id: Int) {
     indexed += 1
@@ -58,22 +90,18 @@ struct ByteTable: Sendable {
     return nil
   }
 
+  func id(of token: [UInt8]) -> Int? { token.withUnsafeBufferPointer { id(of: $0) } }
+
   func id(of token: String) -> Int? {
     var token = token
     return token.withUTF8 { id(of: $0) }
   }
 
-  /// The bytes of a token; none for an id that has no token.
   func withBytes<Result>(of id: Int, _ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
-    bytes.withUnsafeBufferPointer { all in
-      guard ranges.indices.contains(id), ranges[id].lowerBound != UInt32.max else {
-        return body(UnsafeBufferPointer(start: nil, count: 0))
-      }
-      return body(UnsafeBufferPointer(rebasing: all[Int(ranges[id].lowerBound)..<Int(ranges[id].upperBound)]))
-    }
+    strings.withBytes(of: id, body)
   }
 
-  func contains(_ id: Int) -> Bool { ranges.indices.contains(id) && ranges[id].lowerBound != UInt32.max }
+  func contains(_ id: Int) -> Bool { strings.contains(id) }
 }
 
 /// Eight bytes at a time, multiplied and folded: short keys, no adversary.

@@ -1,4 +1,5 @@
-// What happens to text before it is split: Unicode normalisation, and SentencePiece's visible spaces.
+// What happens to text before it is split: Unicode normalisation, and SentencePiece's visible spaces. Text is UTF-8 bytes
+// here: a space before a combining mark is a space, though Swift's characters see one.
 
 @_spi(_Unicode) import Swift
 
@@ -6,52 +7,86 @@
 enum Normalizer: Sendable, Equatable {
   /// Canonical composition.
   case nfc
-  case prepend(String)
-  case replace(String, with: String)
+  case prepend([UInt8])
+  case replace([UInt8], with: [UInt8])
 
-  func apply(_ text: String) -> String {
+  func apply(_ text: [UInt8]) -> [UInt8] {
     switch self {
-    case .nfc: return Self.needsNoComposition(text) ? text : Self.composed(text)
+    case .nfc: return Self.composed(text)
     case .prepend(let prefix): return text.isEmpty ? text : prefix + text
     case .replace(let pattern, let replacement): return Self.replacing(pattern, with: replacement, in: text)
     }
   }
 
-  /// By bytes: a space before a combining mark is a space, though Swift sees one character.
-  private static func replacing(_ pattern: String, with replacement: String, in text: String) -> String {
-    let (pattern, replacement, source) = (Array(pattern.utf8), Array(replacement.utf8), Array(text.utf8))
-    guard !pattern.isEmpty else { return text }
+  private static func replacing(_ pattern: [UInt8], with replacement: [UInt8], in text: [UInt8]) -> [UInt8] {
+    guard let first = pattern.first else { return text }
     var out: [UInt8] = []
-    out.reserveCapacity(source.count)
+    out.reserveCapacity(text.count + text.count / 2)
     var index = 0
-    while index < source.count {
-      if source[index...].starts(with: pattern) {
+    while index < text.count {
+      if text[index] == first, text[index...].starts(with: pattern) {
         out.append(contentsOf: replacement)
         index += pattern.count
       } else {
-        out.append(source[index])
+        out.append(text[index])
         index += 1
       }
     }
-    return String(decoding: out, as: UTF8.self)
+    return out
   }
 
-  /// Whether all characters are among those that no composition ever changes or joins: a quick answer for most text.
-  private static func needsNoComposition(_ text: String) -> Bool {
-    text.unicodeScalars.allSatisfy { scalar in
-      switch scalar.value {
-      case 0..<0x300, 0x400..<0x483, 0x2002..<0x2100, 0x3041..<0x3097, 0x30A1..<0x30FB, 0x4E00..<0xA000,
-        0xAC00..<0xD7A4:
-        true
-      default: false
+  /// Composes the stretches that may need it; text without one comes back as it is.
+  ///
+  /// An inert character is its own composition, and neither joins nor reorders with what stands before it. So composition
+  /// may begin anew at each, and a stretch is: the inert character before the first other one, up to the next inert one.
+  private static func composed(_ text: [UInt8]) -> [UInt8] {
+    text.withUnsafeBufferPointer { bytes in
+      var out: [UInt8] = []
+      var (copied, inert, index) = (0, 0, 0)
+      while index < bytes.count {
+        if bytes[index] < 0x80 {
+          inert = index
+          index += 1
+          continue
+        }
+        guard let scalar = bytes.scalar(at: index) else { break }
+        if isInert(scalar.value) {
+          inert = index
+          index += UTF8.width(scalar)
+          continue
+        }
+        out.append(contentsOf: bytes[copied..<inert])
+        var end = index
+        while end < bytes.count, let next = bytes.scalar(at: end), !isInert(next.value) { end += UTF8.width(next) }
+        // The standard library composes, but shows it only to those who ask by name; `Foundation` would weigh 50 MB.
+        let stretch = String(decoding: bytes[inert..<end], as: UTF8.self)
+        for scalar in stretch._nfc { if let encoded = UTF8.encode(scalar) { out.append(contentsOf: encoded) } }
+        (copied, inert, index) = (end, end, end)
       }
+      if copied == 0 { return text }
+      out.append(contentsOf: bytes[copied...])
+      return out
     }
   }
 
-  /// The standard library composes, but shows it only to those who ask by name; `Foundation` would weigh 50 MB.
-  private static func composed(_ text: String) -> String {
-    var result = String.UnicodeScalarView()
-    for scalar in text._nfc { result.append(scalar) }
-    return String(result)
+  /// Blocks in which every assigned character has combining class 0 and `NFC_Quick_Check=Yes`: most text. Not complete on
+  /// purpose; what is missing is composed, and only costs time.
+  private static func isInert(_ code: UInt32) -> Bool {
+    switch code {
+    case 0..<0x300,  // Latin
+      0x400..<0x483,  // Cyrillic
+      0x5D0..<0x5EB, 0x620..<0x64B,  // Hebrew and Arabic letters
+      0x1E00..<0x1F00,  // Latin, Vietnamese
+      0x2002..<0x20D0,  // punctuation, currency
+      0x2190..<0x2329, 0x232B..<0x2ADC,  // arrows, mathematics, boxes
+      0x3000..<0x302A, 0x3041..<0x3097, 0x30A1..<0x30FB,  // kana
+      0x3400..<0xA000,  // Chinese characters
+      0xAC00..<0xD7A4,  // Hangul syllables
+      0xFF01..<0xFFA0,  // full width
+      0x1F000..<0x1FB00,  // emoji
+      0x20000..<0x2F800:  // more Chinese characters
+      true
+    default: false
+    }
   }
 }

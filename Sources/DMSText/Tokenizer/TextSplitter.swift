@@ -28,7 +28,8 @@ struct TextSplitter: Sendable {
     case Self.gpt2Pattern: self.init(ignoreCase: false, anyPrefix: false, digits: .max, newlinesBelong: false)
     default:
       throw InputError(
-        "unknown split pattern \(pattern)", at: source, remedy: "supported are those of Qwen 2, Llama 3 and GPT-2")
+        "unknown split pattern \(oneLine(pattern))", at: source,
+        remedy: "supported are those of Qwen 2, Llama 3 and GPT-2")
     }
   }
 

@@ -5,12 +5,18 @@ public struct TokenDecoder: Sendable {
   private let skippingSpecial: Bool
   /// Bytes of a character that is not complete.
   private var pending: [UInt8] = []
-  private var isAtStart = true
+  /// Spaces that the text may still lose at its beginning.
+  private var spaces: Int
+  private let ofFirstToken: Bool
 
   /// - Parameter skippingSpecial: control tokens give no text.
   public init(_ tokenizer: Tokenizer, skippingSpecial: Bool) {
     self.tokenizer = tokenizer
     self.skippingSpecial = skippingSpecial
+    switch tokenizer.leadingSpace {
+    case .ofText(let count): (spaces, ofFirstToken) = (count, false)
+    case .ofFirstToken: (spaces, ofFirstToken) = (.max, true)
+    }
   }
 
   /// The text that one more id completes; empty for an id without a token.
@@ -18,10 +24,15 @@ public struct TokenDecoder: Sendable {
     if skippingSpecial, tokenizer.isSpecial(id) { return "" }
     tokenizer.withBytes(of: id) { bytes in
       var rest = bytes[...]
-      if isAtStart, let first = rest.first {
-        if tokenizer.stripsLeadingSpace, first == 0x20 { rest = rest.dropFirst() }
-        isAtStart = false
+      while spaces > 0, let first = rest.first {
+        guard first == 0x20 else {
+          spaces = 0
+          break
+        }
+        rest = rest.dropFirst()
+        spaces -= 1
       }
+      if ofFirstToken { spaces = 0 }
       pending.append(contentsOf: rest)
     }
     let complete = pending.count - incompleteTail()

@@ -4,30 +4,40 @@
 import DMSPlatform
 import Glibc
 
-struct TokenizerDefinition {
+struct TokenizerDefinition: Sendable {
   enum Model: Sendable {
     /// `byteIDs`: the id of each single byte, -1 where the vocabulary lacks it.
-    case byteLevel(TextSplitter, byteIDs: [Int], ignoreMerges: Bool)
+    case byteLevel(TextSplitter, addsSpace: Bool, byteIDs: [Int])
     case sentencePiece(SentencePiece)
   }
 
   /// Tokens as encoding sees them, and as they decode.
   private(set) var vocabulary: ByteTable
-  private(set) var decoded: ByteTable
+  private(set) var decoded: ByteStrings
   private(set) var merges: MergeTable
   private(set) var model: Model
+  /// Whether a word that is a token is that token, whatever merging would make of it.
+  private(set) var ignoresMerges = false
+  private(set) var decoding: TokenDecoding
   private(set) var normalizers: [Normalizer] = []
   private(set) var added: [AddedToken] = []
   /// Ids around a text when special tokens are asked for.
   private(set) var prefix: [Int] = []
   private(set) var suffix: [Int] = []
-  private(set) var stripsLeadingSpace = false
   private(set) var bosToken: String?
   private(set) var eosToken: String?
 
   static let largestID = 1 << 24
 
-  func id(of token: String) -> Int? { decoded.id(of: token) }
+  /// The id of a token as the files write it: `<s>`, `▁the`, `Ġthe`.
+  func id(of token: String) -> Int? {
+    if let added = added.first(where: { $0.content.utf8.elementsEqual(token.utf8) }) { return added.id }
+    guard case .byteLevel = model else { return vocabulary.id(of: token) }
+    var token = token
+    var bytes: [UInt8] = []
+    token.withUTF8 { if !ByteAlphabet.decode($0, into: &bytes) { bytes = Array($0) } }
+    return bytes.withUnsafeBufferPointer { vocabulary.id(of: $0) }
+  }
 
   init(folder: String) throws {
     let configPath = folder + "/tokenizer_config.json"
@@ -41,16 +51,35 @@ struct TokenizerDefinition {
         "neither tokenizer.json nor vocab.json with merges.txt", at: folder,
         remedy: "download the checkpoint's tokenizer, or give token ids")
     }
-    func token(_ key: String) -> String? { config[key]?.string ?? config[key]?["content"]?.string }
+    let map = try Self.specialTokensMap(folder)
+    func token(_ key: String) -> String? {
+      let value = config[key] ?? map[key]
+      return value?.string ?? value?["content"]?.string
+    }
     bosToken = token("bos_token")
     eosToken = token("eos_token")
     if prefix.isEmpty, config["add_bos_token"]?.bool ?? false, let id = bosToken.flatMap(id(of:)) { prefix = [id] }
     if suffix.isEmpty, config["add_eos_token"]?.bool ?? false, let id = eosToken.flatMap(id(of:)) { suffix = [id] }
   }
 
+  /// Where `tokenizer_config.json` says nothing, this file names the special tokens.
+  private static func specialTokensMap(_ folder: String) throws -> JSON {
+    let path = folder + "/special_tokens_map.json"
+    return access(path, F_OK) == 0 ? try JSON(file: path) : .null
+  }
+
+  /// Maps one of the tables. Places in it are 32 bits wide.
+  private static func table(_ path: String) throws -> MappedFile {
+    let file = try MappedFile(path: path)
+    guard file.bytes.count < 1 << 31 else { throw InputError("larger than 2 GB", at: path) }
+    return file
+  }
+
   /// Reads `tokenizer.json`.
   init(file path: String) throws {
-    let file = try MappedFile(path: path)
+    let file = try Self.table(path)
+    // The readers point into the mapping.
+    defer { withExtendedLifetime(file) {} }
     var reader = JSONReader(file.bytes, source: path)
     var parts = JSONObject()
     var model = JSONObject()
@@ -86,23 +115,29 @@ struct TokenizerDefinition {
   ) throws {
     guard settings["type"]?.string ?? "BPE" == "BPE" else {
       throw InputError(
-        "the model type \"\(settings["type"]?.string ?? "?")\" is not supported", at: source,
+        "the model type \"\(oneLine(settings["type"]?.string ?? "?"))\" is not supported", at: source,
         remedy: "supported are BPE tokenizers")
     }
     for key in ["continuing_subword_prefix", "end_of_word_suffix"] where !(settings[key]?.string ?? "").isEmpty {
       throw InputError("\(key) is not supported", at: source)
     }
+    guard settings["dropout"]?.double ?? 0 == 0 else {
+      throw InputError("dropout is not supported", at: source, remedy: "set it to null: it is for training")
+    }
     added = try Self.addedTokens(parts["added_tokens"], source)
     normalizers = try Self.normalizers(parts["normalizer"], source)
     let splitting = try PreTokenizer(parts["pre_tokenizer"], source)
-    var tables = VocabularyReader(added: added, isByteLevel: splitting.isByteLevel, source: source)
-    try tables.read(vocabulary: vocabulary)
+    decoding = try TokenDecoding(parts["decoder"], isByteLevel: splitting.isByteLevel, source)
+    var tables = try VocabularyReader(
+      added: added, isByteLevel: splitting.isByteLevel, decoding: decoding, source: source)
+    var vocabulary = vocabulary
+    try tables.read(vocabulary: &vocabulary)
     try tables.read(merges: merges)
     self.vocabulary = tables.vocabulary
     decoded = tables.decoded
     self.merges = tables.merges
-    model = splitting.model(settings, tables.vocabulary)
-    stripsLeadingSpace = Self.stripsLeadingSpace(parts["decoder"])
+    model = try splitting.model(settings, tables.vocabulary, source)
+    ignoresMerges = settings["ignore_merges"]?.bool ?? false
     try readPostProcessor(parts["post_processor"], source)
   }
 
@@ -118,37 +153,52 @@ struct TokenizerDefinition {
     case "GPT2Tokenizer": pattern = TextSplitter.gpt2Pattern
     default:
       throw InputError(
-        "the tokenizer class \"\(kind)\" needs a tokenizer.json", at: folder, remedy: "download it with the checkpoint")
+        "the tokenizer class \"\(oneLine(kind))\" needs a tokenizer.json", at: folder,
+        remedy: "download it with the checkpoint")
     }
-    if let tokens = config["added_tokens_decoder"]?.object {
-      added = try tokens.members.map { id, value in
-        guard let id = Int(id) else {
-          throw InputError("\"\(id)\" is not an id", at: folder + "/tokenizer_config.json")
-        }
-        return try Self.addedToken(value, id: id, folder + "/tokenizer_config.json")
-      }
-    } else if access(folder + "/added_tokens.json", F_OK) == 0 {
-      let path = folder + "/added_tokens.json"
-      for (content, id) in try JSON(file: path).object?.members.map({ $0 }) ?? [] {
-        guard let id = id.integer, (0..<Self.largestID).contains(id) else {
-          throw InputError("the token \"\(content)\" has no id", at: path)
-        }
-        added.append(
-          AddedToken(
-            id: id, content: content, isSpecial: true, stripsLeft: false, stripsRight: false, isSingleWord: false,
-            isNormalized: false))
-      }
-    }
-    var tables = VocabularyReader(added: added, isByteLevel: true, source: vocabularyPath)
-    let file = try MappedFile(path: vocabularyPath)
-    try tables.read(vocabulary: JSONReader(file.bytes, source: vocabularyPath))
-    try tables.read(mergesText: try MappedFile(path: mergesPath), mergesPath)
+    added = try Self.addedTokens(config: config, folder)
+    decoding = TokenDecoding(isByteLevel: true)
+    var tables = try VocabularyReader(
+      added: added, isByteLevel: true, decoding: decoding, source: vocabularyPath)
+    let file = try Self.table(vocabularyPath)
+    defer { withExtendedLifetime(file) {} }
+    var reader = JSONReader(file.bytes, source: vocabularyPath)
+    try tables.read(vocabulary: &reader)
+    try reader.finish()
+    try tables.read(mergesText: try Self.table(mergesPath), mergesPath)
     vocabulary = tables.vocabulary
     decoded = tables.decoded
     merges = tables.merges
     model = .byteLevel(
-      try TextSplitter(pattern: pattern, source: folder), byteIDs: PreTokenizer.byteIDs(tables.vocabulary),
-      ignoreMerges: false)
+      try TextSplitter(pattern: pattern, source: folder), addsSpace: config["add_prefix_space"]?.bool ?? false,
+      byteIDs: PreTokenizer.byteIDs(tables.vocabulary))
+  }
+
+  /// Added tokens where there is no `tokenizer.json`.
+  private static func addedTokens(config: JSON, _ folder: String) throws -> [AddedToken] {
+    if let tokens = config["added_tokens_decoder"]?.object {
+      let path = folder + "/tokenizer_config.json"
+      return try tokens.members.map { id, value in
+        guard let id = Int(id) else { throw InputError("\"\(oneLine(id))\" is not an id", at: path) }
+        return try addedToken(value, id: id, path)
+      }
+    }
+    let path = folder + "/added_tokens.json"
+    guard access(path, F_OK) == 0 else { return [] }
+    // The file knows no flags; control tokens are those that the special tokens' map names.
+    let map = try specialTokensMap(folder)
+    var special: [String] = []
+    for value in map.object.map({ $0.members.map(\.value) }) ?? [] {
+      for value in value.array ?? [value] { special += [value.string ?? value["content"]?.string].compactMap { $0 } }
+    }
+    return try (JSON(file: path).object?.members.map { $0 } ?? []).map { content, id in
+      guard let id = id.integer, (0..<largestID).contains(id) else {
+        throw InputError("the token \"\(oneLine(content))\" has no id, or one out of range", at: path)
+      }
+      return AddedToken(
+        id: id, content: content, isSpecial: special.contains(content), stripsLeft: false, stripsRight: false,
+        isSingleWord: false, isNormalized: false)
+    }
   }
 
   private static func addedTokens(_ value: JSON?, _ source: String) throws -> [AddedToken] {
@@ -173,24 +223,14 @@ struct TokenizerDefinition {
     switch value["type"]?.string {
     case "NFC": return [.nfc]
     case "Sequence": return try (value["normalizers"]?.array ?? []).flatMap { try normalizers($0, source) }
-    case "Prepend": return [.prepend(value["prepend"]?.string ?? "")]
+    case "Prepend": return [.prepend(Array((value["prepend"]?.string ?? "").utf8))]
     case "Replace":
       guard let pattern = value["pattern"]?["String"]?.string, let content = value["content"]?.string else {
         throw InputError("a Replace normalizer by a regular expression is not supported", at: source)
       }
-      return [.replace(pattern, with: content)]
+      return [.replace(Array(pattern.utf8), with: Array(content.utf8))]
     case let type:
-      throw InputError("the normalizer \"\(type ?? "?")\" is not supported", at: source)
-    }
-  }
-
-  /// Whether decoding removes the first space: `Strip` at the start, or Metaspace with a leading space.
-  private static func stripsLeadingSpace(_ decoder: JSON?) -> Bool {
-    switch decoder?["type"]?.string {
-    case "Sequence": (decoder?["decoders"]?.array ?? []).contains { stripsLeadingSpace($0) }
-    case "Strip": decoder?["content"]?.string == " " && decoder?["start"]?.integer ?? 0 > 0
-    case "Metaspace": decoder?["prepend_scheme"]?.string ?? "always" != "never"
-    default: false
+      throw InputError("the normalizer \"\(oneLine(type ?? "?"))\" is not supported", at: source)
     }
   }
 
@@ -207,85 +247,14 @@ struct TokenizerDefinition {
         if step["Sequence"] != nil {
           reached = true
         } else if let name = step["SpecialToken"]?["id"]?.string {
-          guard let ids = value["special_tokens"]?[name]?["ids"]?.array?.compactMap(\.integer) else {
-            throw InputError("the post-processor's token \"\(name)\" is not defined", at: source)
-          }
+          guard let ids = value["special_tokens"]?[name]?["ids"]?.array?.compactMap(\.integer),
+            ids.allSatisfy(decoded.contains)
+          else { throw InputError("the post-processor's token \"\(oneLine(name))\" has no id", at: source) }
           if reached { suffix += ids } else { prefix += ids }
         }
       }
     case let type:
-      throw InputError("the post-processor \"\(type ?? "?")\" is not supported", at: source)
-    }
-  }
-}
-
-/// How text is split before byte-pair encoding.
-private struct PreTokenizer {
-  private var splitter: TextSplitter?
-  private var metaspace: SentencePiece.LeadingSpace?
-
-  var isByteLevel: Bool { splitter != nil }
-
-  init(_ value: JSON?, _ source: String) throws {
-    guard let value, !value.isNull else { return }
-    let steps = value["type"]?.string == "Sequence" ? value["pretokenizers"]?.array ?? [] : [value]
-    var pattern: String?
-    for step in steps {
-      switch step["type"]?.string {
-      case "Split":
-        guard let regex = step["pattern"]?["Regex"]?.string, step["behavior"]?.string == "Isolated" else {
-          throw InputError("a Split other than by an isolating regular expression is not supported", at: source)
-        }
-        pattern = regex
-      case "ByteLevel":
-        guard !(step["add_prefix_space"]?.bool ?? false) else {
-          throw InputError("ByteLevel with add_prefix_space is not supported", at: source)
-        }
-        let used = step["use_regex"]?.bool ?? true ? TextSplitter.gpt2Pattern : pattern
-        guard let used, pattern == nil || used == pattern else {
-          throw InputError("a ByteLevel pre-tokenizer needs one split pattern", at: source)
-        }
-        splitter = try TextSplitter(pattern: used, source: source)
-      case "Metaspace":
-        guard step["replacement"]?.string == "▁", step["split"]?.bool == false else {
-          throw InputError("a Metaspace pre-tokenizer that splits is not supported", at: source)
-        }
-        switch step["prepend_scheme"]?.string ?? "always" {
-        case "always": metaspace = .always
-        case "first": metaspace = .first
-        case "never": metaspace = .never
-        case let scheme: throw InputError("the prepend_scheme \"\(scheme)\" is not supported", at: source)
-        }
-      case let type:
-        throw InputError("the pre-tokenizer \"\(type ?? "?")\" is not supported", at: source)
-      }
-    }
-    guard pattern == nil || splitter != nil else {
-      throw InputError("a Split without ByteLevel is not supported", at: source)
-    }
-  }
-
-  func model(_ settings: JSON, _ vocabulary: ByteTable) -> TokenizerDefinition.Model {
-    if let splitter {
-      return .byteLevel(
-        splitter, byteIDs: Self.byteIDs(vocabulary), ignoreMerges: settings["ignore_merges"]?.bool ?? false)
-    }
-    var bytes: [Int] = []
-    if settings["byte_fallback"]?.bool ?? false {
-      let digits = Array("0123456789ABCDEF")
-      let ids = (0..<256).map { vocabulary.id(of: "<0x\(digits[$0 >> 4])\(digits[$0 & 15])>") }
-      bytes = ids.compactMap { $0 }
-      if bytes.count < 256 { bytes = [] }
-    }
-    return .sentencePiece(
-      SentencePiece(
-        byteIDs: bytes, unknownID: settings["unk_token"]?.string.flatMap { vocabulary.id(of: $0) },
-        fusesUnknown: settings["fuse_unk"]?.bool ?? false, metaspace: metaspace))
-  }
-
-  static func byteIDs(_ vocabulary: ByteTable) -> [Int] {
-    (0..<256).map { byte in
-      withUnsafePointer(to: UInt8(byte)) { vocabulary.id(of: UnsafeBufferPointer(start: $0, count: 1)) ?? -1 }
+      throw InputError("the post-processor \"\(oneLine(type ?? "?"))\" is not supported", at: source)
     }
   }
 }

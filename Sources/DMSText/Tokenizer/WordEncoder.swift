@@ -1,0 +1,67 @@
+// Words to ids, remembering the words seen: natural text repeats itself. One encoder serves one call, so that the
+// tokenizer itself stays immutable.
+
+struct WordEncoder {
+  private let vocabulary: ByteTable
+  private let merges: MergeTable
+  private let model: TokenizerDefinition.Model
+  private let ignoresMerges: Bool
+  private var merger = SymbolMerger()
+  private var symbols: [Int] = []
+  /// The words so far, by their place in `ranges`, and their ids: `known[ranges[place]]`.
+  private var seen = ByteTable(expecting: 1 << 12)
+  private var known: [Int] = []
+  private var ranges: [Range<Int>] = []
+
+  /// Longer words are rare and not worth remembering.
+  private static let longestKnown = 64
+  private static let mostKnown = 1 << 18
+
+  init(_ definition: TokenizerDefinition) {
+    vocabulary = definition.vocabulary
+    merges = definition.merges
+    model = definition.model
+    ignoresMerges = definition.ignoresMerges
+  }
+
+  /// - Parameter isFirst: whether the text is the beginning of what is encoded.
+  mutating func encode(_ text: UnsafeBufferPointer<UInt8>, isFirst: Bool, into ids: inout [Int]) {
+    switch model {
+    case .byteLevel(let splitter, let addsSpace, _):
+      if addsSpace, !text.isEmpty, text[0] != 0x20 {
+        ([0x20] + Array(text)).withUnsafeBufferPointer { splitter.split($0) { encode(word: $0, &ids) } }
+      } else {
+        splitter.split(text) { encode(word: $0, &ids) }
+      }
+    case .sentencePiece(let pieces):
+      guard let metaspace = pieces.metaspace else { return encode(word: text, &ids) }
+      metaspace.replacingSpaces(in: text, isFirst: isFirst).withUnsafeBufferPointer { text in
+        metaspace.words(of: text) { encode(word: $0, &ids) }
+      }
+    }
+  }
+
+  private mutating func encode(word: UnsafeBufferPointer<UInt8>, _ ids: inout [Int]) {
+    if let place = word.count <= Self.longestKnown ? seen.id(of: word) : nil {
+      ids.append(contentsOf: known[ranges[place]])
+      return
+    }
+    symbols.removeAll(keepingCapacity: true)
+    if ignoresMerges, let id = vocabulary.id(of: word) {
+      symbols.append(id)
+    } else {
+      switch model {
+      case .byteLevel(_, _, let byteIDs):
+        for byte in word where byteIDs[Int(byte)] >= 0 { symbols.append(byteIDs[Int(byte)]) }
+      case .sentencePiece(let pieces): pieces.symbols(of: word, in: vocabulary, into: &symbols)
+      }
+      merger.merge(&symbols, with: merges)
+    }
+    if word.count <= Self.longestKnown, seen.count < Self.mostKnown {
+      ranges.append(known.count..<known.count + symbols.count)
+      known.append(contentsOf: symbols)
+      _ = seen.insert(word, id: ranges.count - 1)
+    }
+    ids.append(contentsOf: symbols)
+  }
+}
