@@ -10,7 +10,8 @@ let package = Package(
     .executable(name: "dms", targets: ["DMSCommand"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
   ],
   targets: [
     .target(name: "CKernels"),
@@ -23,7 +24,11 @@ let package = Package(
     .target(name: "DMSCheckpoint", dependencies: ["DMSPlatform", "DMSTensor", "DMSText"]),
     .target(name: "DMSCache", dependencies: ["DMSPlatform", "DMSTensor", "DMSKernels"]),
     .target(
-      name: "DMSModel", dependencies: ["DMSPlatform", "DMSTensor", "DMSKernels", "DMSCheckpoint", "DMSCache"]),
+      name: "DMSModel",
+      dependencies: [
+        "DMSPlatform", "DMSTensor", "DMSKernels", "DMSCheckpoint", "DMSCache",
+        .product(name: "Logging", package: "swift-log"),
+      ]),
     .target(
       name: "DMSGeneration",
       dependencies: ["DMSPlatform", "DMSTensor", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel"]),
@@ -37,6 +42,7 @@ let package = Package(
       dependencies: [
         "DMSPlatform", "DMSTensor", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel", "DMSGeneration",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
       ]),
     .testTarget(name: "DMSPlatformTests", dependencies: ["DMSPlatform"]),
     .testTarget(name: "DMSTextTests", dependencies: ["DMSText", "DMSPlatform"]),

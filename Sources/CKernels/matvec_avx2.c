@@ -1,5 +1,6 @@
 // Matrix-vector products for decoding, in AVX2: memory is the limit, so the weights are unpacked in registers, and four
-// rows go together to have four streams and to share the loads of x.
+// rows go together to have four streams and to share the loads of x. While they are summed, the next four are fetched: rows
+// are too short for the processor to find out by itself.
 
 #include "CKernels.h"
 
@@ -19,6 +20,10 @@ typedef struct {
   __m256 low, high;
 } Sums;
 
+typedef float f32_t;
+typedef uint16_t bf16_t;
+typedef uint16_t f16_t;
+
 static inline float fold(Sums sums) {
   __m256 eight = _mm256_add_ps(sums.low, sums.high);
   __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
@@ -28,7 +33,7 @@ static inline float fold(Sums sums) {
 
 // Each format: a block of 32 columns of one row, and a single number.
 
-static inline void block_f32(const char *w, int64_t column, const float *x, Sums *sums) {
+__attribute__((always_inline)) static inline void block_f32(const char *w, int64_t column, const float *x, Sums *sums) {
   const float *row = (const float *)w + column;
   x += column;
   sums->low = _mm256_fmadd_ps(_mm256_loadu_ps(row), _mm256_loadu_ps(x), sums->low);
@@ -39,7 +44,7 @@ static inline void block_f32(const char *w, int64_t column, const float *x, Sums
 
 static inline float one_f32(const char *w, int64_t column) { return ((const float *)w)[column]; }
 
-static inline void block_bf16(const char *w, int64_t column, const float *x, Sums *sums) {
+__attribute__((always_inline)) static inline void block_bf16(const char *w, int64_t column, const float *x, Sums *sums) {
   const __m256i odd = _mm256_set1_epi32((int)0xFFFF0000);
   x += column;
   for (int half = 0; half < 2; half++) {
@@ -58,7 +63,7 @@ static inline float one_bf16(const char *w, int64_t column) {
   return value;
 }
 
-static inline void block_f16(const char *w, int64_t column, const float *x, Sums *sums) {
+__attribute__((always_inline)) static inline void block_f16(const char *w, int64_t column, const float *x, Sums *sums) {
   const uint16_t *row = (const uint16_t *)w + column;
   x += column;
   for (int part = 0; part < 2; part++) {
@@ -72,13 +77,16 @@ static inline void block_f16(const char *w, int64_t column, const float *x, Sums
 static inline float one_f16(const char *w, int64_t column) { return _cvtsh_ss(((const uint16_t *)w)[column]); }
 
 #define ROW_PRODUCTS(NAME, FORMAT)                                                                                    \
-  static inline void NAME##_rows(const char *w, int64_t row_bytes, int count, const float *x, int64_t columns,        \
+  __attribute__((always_inline)) static inline void NAME##_rows(const char *w, int64_t row_bytes, int count, const float *x, int64_t columns,        \
                                  float *y) {                                                                          \
     Sums sums[4];                                                                                                     \
     for (int row = 0; row < count; row++) sums[row] = (Sums){_mm256_setzero_ps(), _mm256_setzero_ps()};               \
     int64_t whole = columns & ~(int64_t)31;                                                                           \
     for (int64_t column = 0; column < whole; column += 32)                                                            \
-      for (int row = 0; row < count; row++) block_##FORMAT(w + row * row_bytes, column, x, &sums[row]);               \
+      for (int row = 0; row < count; row++) {                                                                         \
+        __builtin_prefetch(w + (row + count) * row_bytes + column * sizeof(FORMAT##_t));                              \
+        block_##FORMAT(w + row * row_bytes, column, x, &sums[row]);                                                   \
+      }                                                                                                               \
     for (int row = 0; row < count; row++) {                                                                           \
       float sum = fold(sums[row]);                                                                                    \
       for (int64_t column = whole; column < columns; column++)                                                        \

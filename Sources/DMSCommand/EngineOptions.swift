@@ -5,6 +5,7 @@ import DMSCheckpoint
 import DMSModel
 import DMSPlatform
 import DMSTensor
+import Logging
 
 struct EngineOptions: ParsableArguments {
   @Option(help: "Worker threads. 0: one per usable processor.")
@@ -19,6 +20,9 @@ struct EngineOptions: ParsableArguments {
   @Flag(help: "Keep every token, as a dense cache does. A DMS model's borrowed channels stay zero.")
   var noEviction = false
 
+  @Flag(help: "Say on stderr what was chosen: threads, memory nodes, instructions.")
+  var verbose = false
+
   mutating func validate() throws {
     guard (0...1024).contains(threads) else { throw ValidationError("--threads must be 0 to 1024") }
     guard context.map({ $0 > 0 }) ?? true else { throw ValidationError("--context must be positive") }
@@ -31,10 +35,11 @@ struct EngineOptions: ParsableArguments {
     options.context = context
     options.kvType = kvType?.element ?? defaultType
     options.eviction = !noEviction
+    options.logger = Logger(label: "dms") { _ in StandardErrorLog() }
+    options.logger.logLevel = verbose ? .debug : .warning
     if let context, context > decoder.configuration.context {
-      printError(
-        "dms: warning: --context \(context) is beyond the \(decoder.configuration.context) positions that this model was made for"
-      )
+      options.logger.warning(
+        "--context \(context) is beyond the \(decoder.configuration.context) positions that this model was made for")
     }
     return try Engine(decoder, options)
   }
@@ -50,4 +55,17 @@ enum KVType: String, ExpressibleByArgument, CaseIterable {
     case .f16: .f16
     }
   }
+}
+
+/// Log messages as lines on stderr, in the form of all others: `dms: warning: …`.
+struct StandardErrorLog: LogHandler {
+  var logLevel = Logger.Level.warning
+  var metadata: Logger.Metadata = [:]
+
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
+  }
+
+  func log(event: LogEvent) { printError("dms: \(event.level): \(event.message)") }
 }

@@ -5,6 +5,7 @@ import DMSCheckpoint
 import DMSKernels
 import DMSPlatform
 import DMSTensor
+import Logging
 
 /// Runs a decoder. Not for several threads at once: it is one machine, with threads of its own inside.
 public final class Engine {
@@ -23,6 +24,9 @@ public final class Engine {
     public var instructions: InstructionSet?
     /// The most tokens that go through the layers at once; longer prompts go in several chunks.
     public var chunk = 512
+
+    /// What was chosen (debug), and what is odd about the machine (warning).
+    public var logger = Logger(label: "dms")
 
     public init() {}
   }
@@ -46,13 +50,14 @@ public final class Engine {
   public init(_ decoder: Decoder, _ options: Options = Options()) throws {
     let shape = decoder.configuration
     let topology = Topology()
-    let threads = options.threads > 0 ? options.threads : max(1, topology.processors)
+    let usable = min(topology.processors, Topology.processorQuota() ?? .max)
+    let threads = options.threads > 0 ? options.threads : max(1, usable)
+    guard threads <= 1024 else { throw InputError("\(threads) threads are too many", remedy: "use at most 1024") }
     let placement = Placement(topology: topology, threads: threads, kvHeads: shape.kvHeads)
     let type = options.kvType ?? (decoder.weights.embedding.type == .f32 ? .f32 : .bf16)
     guard [.f32, .bf16, .f16].contains(type) else {
       throw InputError("keys and values cannot be stored as \(type.rawValue)", remedy: "use f32, bf16 or f16")
     }
-    guard threads <= 1024 else { throw InputError("\(threads) threads are too many", remedy: "use at most 1024") }
     self.decoder = decoder
     context = options.context ?? shape.context
     guard (1...(1 << 30)).contains(context) else {
@@ -77,6 +82,10 @@ public final class Engine {
     cachePool = try KVPool(
       layout: KVLayout(headDim: shape.headDim, type: type), memoryNodes: placement.memoryNodes,
       arenaOfHead: placement.nodeOfHead)
+    if let note = topology.note { options.logger.warning("\(note); taking the machine for one memory node") }
+    options.logger.debug(
+      "\(threads) threads, \(placement.memoryNodes.count) memory nodes, \(instructions.rawValue) instructions, cache in \(type.rawValue)"
+    )
     workspace = Workspace(shape, rows: max(chunk, batch), batch: batch, workers: pool.count)
   }
 

@@ -29,6 +29,14 @@ public struct Placement: Sendable, Equatable {
     nodeOfHead = Self.share(kvHeads, by: workers)
   }
 
+  /// The workers on the node of a KV head; at least one.
+  public func workers(servingHead head: Int) -> Range<Int> {
+    let node = nodeOfHead[head]
+    let first = nodeOfWorker.firstIndex(of: node) ?? 0
+    // Workers of a node are neighbours: they were dealt out in runs.
+    return first..<first + nodeOfWorker.count { $0 == node }
+  }
+
   /// Divides `count` things among places in proportion to `weights`, in runs: thing i goes where (i + ½) / count falls in
   /// the cumulated weights.
   static func share(_ count: Int, by weights: [Int]) -> [Int] {
