@@ -88,7 +88,10 @@ public final class Checkpoint: Sendable {
     var shards: [String: String] = [:]
     for (name, value) in map.members {
       // A shard lies in the folder: a path that leads elsewhere is not followed.
-      guard let shard = value.string, !shard.isEmpty, !shard.contains("/") else {
+      // Control characters would break an error's one line, and NUL would end the path.
+      guard let shard = value.string, !shard.isEmpty,
+        shard.unicodeScalars.allSatisfy({ $0 != "/" && $0.value >= 0x20 })
+      else {
         throw InputError("tensor \(quoted(name)) has no file name", at: path, remedy: "download the checkpoint again")
       }
       shards[name] = shard

@@ -31,7 +31,8 @@ public struct DMSSettings: Sendable, Equatable {
   private static let scales = -1e6...1e6
   private static let windows = 0...ModelConfiguration.largestContext
 
-  /// `nil` if neither `config` has a `dms_*` key nor FastDMS' metadata exists.
+  /// `nil` if neither `config` has a `dms_*` key nor FastDMS' metadata exists. Where both are, the metadata counts: the
+  /// weights are then FastDMS' work, and `config` may be a copy of an earlier checkpoint's.
   init?(_ config: ConfigurationReader, metadata: JSON?, source: String) throws {
     if let metadata {
       try self.init(fastDMS: metadata, source: source)

@@ -53,11 +53,13 @@ public struct ModelConfiguration: Sendable, Equatable {
     }
     let metadataPath = folder + "/dms_metadata.json"
     let metadata = access(metadataPath, F_OK) == 0 ? try JSON(file: metadataPath) : nil
-    try self.init(json: try JSON(file: path), source: path, metadata: metadata, metadataSource: metadataPath)
+    try self.init(json: try JSON(file: path), source: path, dmsMetadata: metadata, metadataSource: metadataPath)
   }
 
   /// Absent keys have the values that transformers gives them.
-  package init(json: JSON, source: String, metadata: JSON? = nil, metadataSource: String = "dms_metadata.json") throws {
+  package init(json: JSON, source: String, dmsMetadata: JSON? = nil, metadataSource: String = "dms_metadata.json")
+    throws
+  {
     let config = try ConfigurationReader(json, source: source)
     let type = try config.required("model_type", config.string("model_type"))
     guard let family = Family(rawValue: type) else {
@@ -102,7 +104,7 @@ public struct ModelConfiguration: Sendable, Equatable {
     case "bfloat16": storedType = .bf16
     default: storedType = nil
     }
-    dms = try DMSSettings(config, metadata: metadata, source: metadataSource)
+    dms = try DMSSettings(config, metadata: dmsMetadata, source: metadataSource)
   }
 
   private static func heads(

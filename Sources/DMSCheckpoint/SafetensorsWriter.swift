@@ -119,7 +119,7 @@ public final class SafetensorsWriter {
       guard let base = bytes.baseAddress else { return }
       let count = pwrite(descriptor, base + done, bytes.count - done, off_t(start + done))
       if count < 0 && errno == EINTR { continue }
-      guard count > 0 else { throw failure(errno) }
+      guard count > 0 else { throw failure(count < 0 ? errno : ENOSPC) }
       done += count
     }
   }
@@ -140,7 +140,9 @@ private func syncFolder(of path: String) {
   close(descriptor)
 }
 
-/// Replaces a small file by another: written beside it, then renamed.
+/// Replaces a small file by another: written beside it, made durable, then renamed. Whoever reads `path` meets the old file
+/// or the new one, whole.
+/// - Throws: `InputError` that names `path`; it is as it was then, and nothing is left beside it.
 package func writeAtomically(_ bytes: [UInt8], to path: String) throws {
   let partial = path + ".partial"
   let descriptor = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
@@ -149,7 +151,8 @@ package func writeAtomically(_ bytes: [UInt8], to path: String) throws {
   var code: Int32 = 0
   while code == 0, done < bytes.count {
     let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress.map { $0 + done }, bytes.count - done) }
-    if count > 0 { done += count } else if errno != EINTR { code = errno }
+    // A write of nothing sets no error number.
+    if count > 0 { done += count } else if count == 0 { code = ENOSPC } else if errno != EINTR { code = errno }
   }
   if code == 0, fsync(descriptor) != 0 { code = errno }
   close(descriptor)

@@ -7,7 +7,8 @@
 import DMSPlatform
 import DMSTensor
 
-/// One task per (sequence, KV head). The sums run in the order of the slots: the result depends on nothing else.
+/// One task per (KV head, sequence), head by head, so that a memory node's heads are a run of tasks. The sums run in the
+/// order of the slots: the result depends on nothing else.
 public struct DecodeAttention: ParallelWork {
   /// Slots whose scores are held at once.
   static let block = 256
@@ -48,17 +49,18 @@ public struct DecodeAttention: ParallelWork {
   public var tasks: Int { sequences * kvHeads }
 
   public func run(task: Int, worker: Int) {
-    let span = spans[task]
+    let place = task % sequences * kvHeads + task / sequences
+    let span = spans[place]
     let dim = span.layout.headDim
     let scaled = scratch + worker * scratchStride
     let page = scaled + group * dim
     let scores = page + KVLayout.slotsPerPage * dim
     let maxima = scores + group * Self.block
     let sums = maxima + group
-    let out = output + task * group * dim
+    let out = output + place * group * dim
     let scale = 1 / Float(dim).squareRoot()
     for index in 0..<(group * dim) {
-      scaled[index] = queries[task * group * dim + index] * scale
+      scaled[index] = queries[place * group * dim + index] * scale
       out[index] = 0
     }
     maxima.update(repeating: -.infinity, count: group)

@@ -23,7 +23,7 @@ public struct KeyLifetimes {
   }
 }
 
-/// One task per (block of queries, KV head).
+/// One task per (KV head, block of queries), head by head, so that a memory node's heads are a run of tasks.
 public struct PrefillAttention: ParallelWork {
   /// Keys of one block.
   static let keyBlock = 256
@@ -77,15 +77,14 @@ public struct PrefillAttention: ParallelWork {
       + KVLayout.slotsPerPage * headDim
   }
 
-  public var tasks: Int {
-    let block = Self.queryBlock(group: group)
-    return (tokens + block - 1) / block * kvHeads
-  }
+  private var blocks: Int { (tokens + Self.queryBlock(group: group) - 1) / Self.queryBlock(group: group) }
+
+  public var tasks: Int { blocks * kvHeads }
 
   public func run(task: Int, worker: Int) {
     let block = Self.queryBlock(group: group)
-    let head = task % kvHeads
-    let first = task / kvHeads * block
+    let head = task / blocks
+    let first = task % blocks * block
     var state = QueryBlock(
       self, head: head, tokens: first..<min(tokens, first + block), scratch: scratch + worker * scratchStride)
     state.loadQueries()

@@ -41,6 +41,8 @@ public final class Engine {
   public let batch: Int
   let chunk: Int
   let pool: ThreadPool
+  /// The heads of each memory node: its threads serve them first.
+  let headShares: TaskShares
   let cachePool: KVPool
   let workspace: Workspace
   /// Sees intermediate values; for tracing.
@@ -78,7 +80,10 @@ public final class Engine {
         "this processor has no \(instructions.rawValue)", remedy: "use one of \(InstructionSet.available)")
     }
     useOneBLASThread()
-    pool = try ThreadPool(threads: threads, processors: placement.processorsOfWorker)
+    pool = try ThreadPool(
+      threads: threads, nodes: placement.nodeOfWorker, processors: placement.processorsOfWorker)
+    headShares = TaskShares(
+      placement.memoryNodes.indices.map { node in placement.nodeOfHead.count { $0 == node } })
     cachePool = try KVPool(
       layout: KVLayout(headDim: shape.headDim, type: type), memoryNodes: placement.memoryNodes,
       arenaOfHead: placement.nodeOfHead)

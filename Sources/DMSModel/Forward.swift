@@ -145,9 +145,9 @@ extension Engine {
         keys: workspace.keys.base, values: workspace.values.base, output: workspace.attention.base,
         firstPosition: cache.tokensSeen, tokens: rows, kvHeads: shape.kvHeads, group: shape.heads / shape.kvHeads,
         scratch: workspace.scratch.base, scratchStride: workspace.scratchStride)
-      pool.run(tasks: work.tasks, work)
+      pool.run(tasks: work.tasks, shares: headShares, work)
       try cache.place(layer: layer, tokens: rows, in: admission)
-      pool.run(tasks: shape.kvHeads, store(cache.layout, row: 0, tokens: rows))
+      pool.run(tasks: shape.kvHeads, shares: headShares, store(cache.layout, row: 0, tokens: rows))
     case .decode(let caches):
       for (row, cache) in caches.enumerated() {
         let logits = decisions.map { $0 + row * shape.kvHeads }
@@ -163,7 +163,7 @@ extension Engine {
         spans: workspace.spans, queries: workspace.queries.base, output: workspace.attention.base, sequences: rows,
         kvHeads: shape.kvHeads, group: shape.heads / shape.kvHeads, scratch: workspace.scratch.base,
         scratchStride: workspace.scratchStride)
-      pool.run(tasks: work.tasks, work)
+      pool.run(tasks: work.tasks, shares: headShares, work)
     }
   }
 

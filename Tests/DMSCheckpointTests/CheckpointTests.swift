@@ -1,3 +1,5 @@
+// Folders of checkpoints, whole and broken: which file a tensor comes from, and what an error names.
+
 import DMSCheckpoint
 import DMSTensor
 import Testing
@@ -70,6 +72,8 @@ import Testing
     (#"{"weight_map": {"a": "1.safetensors", "b": "1.safetensors"}}"#, "1.safetensors: tensor \"b\" is missing"),
     (#"{"weight_map": {"a": "../1.safetensors"}}"#, "index.json: tensor \"a\" has no file name"),
     (#"{"weight_map": {"a": 1}}"#, "index.json: tensor \"a\" has no file name"),
+    (#"{"weight_map": {"a": "1\n.safetensors"}}"#, "index.json: tensor \"a\" has no file name"),
+    (#"{"weight_map": {"a": "1.safetensors\u0000"}}"#, "index.json: tensor \"a\" has no file name"),
     (#"{"weight_map": {}}"#, "index.json: no weight_map"),
     (#"[]"#, "index.json: no weight_map"),
     (#"{"weight_map":"#, "index.json, line 1: not valid JSON"),

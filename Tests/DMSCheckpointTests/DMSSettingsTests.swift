@@ -1,3 +1,5 @@
+// The `dms_*` keys and FastDMS' metadata: what makes a checkpoint sparse, and what absent keys mean.
+
 import DMSCheckpoint
 import DMSText
 import Testing
@@ -10,7 +12,7 @@ import Testing
       """
     return try ModelConfiguration(
       json: JSON(parsing: text, source: "config.json"), source: "config.json",
-      metadata: metadata.map { try JSON(parsing: $0, source: "dms_metadata.json") }
+      dmsMetadata: metadata.map { try JSON(parsing: $0, source: "dms_metadata.json") }
     ).dms
   }
 
@@ -56,6 +58,9 @@ import Testing
     let keys = #""window_size": 64, "alpha_scale": 50.0, "alpha_offset": 2"#
     #expect(try settings(metadata: "{\(keys)}") == expected)
     #expect(try settings(metadata: #"{"config": {\#(keys)}}"#) == expected)
+    // Beside `dms_*` keys the metadata counts.
+    let both = try settings(#""dms_window_size": 8, "dms_separate_alpha": true"#, metadata: "{\(keys)}")
+    #expect(both == expected)
     for wrong in ["[]", #"{"config": 3}"#, #"{"window_size": -1}"#, #"{"config": {"alpha_scale": "x"}}"#] {
       let complaint = try #require(complaint { try settings(metadata: wrong) })
       #expect(complaint.hasPrefix("dms_metadata.json"), "\(complaint)")

@@ -1,3 +1,5 @@
+// generation_config.json: read, absent and malformed.
+
 import DMSCheckpoint
 import Testing
 

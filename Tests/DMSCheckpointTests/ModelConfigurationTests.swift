@@ -1,3 +1,5 @@
+// config.json: real ones are read, illegal ones are refused by key, and none traps.
+
 import DMSCheckpoint
 import DMSTensor
 import DMSText
@@ -19,7 +21,7 @@ import Testing
       "{" + members.sorted { $0.key < $1.key }.map { "\(quoted($0.key)): \($0.value)" }.joined(separator: ",") + "}"
     return try ModelConfiguration(
       json: JSON(parsing: text, source: "config.json"), source: "config.json",
-      metadata: metadata.map { try JSON(parsing: $0, source: "dms_metadata.json") })
+      dmsMetadata: metadata.map { try JSON(parsing: $0, source: "dms_metadata.json") })
   }
 
   @Test(.enabled(if: hasSharedData, "needs ../shared/data/configs"))

@@ -1,3 +1,5 @@
+// RoPE in its old and new form, and the values that transformers fills in.
+
 import DMSCheckpoint
 import DMSText
 import Testing
@@ -52,6 +54,13 @@ import Testing
     #expect(try rope(#""rope_scaling": {"type": "yarn", "factor": 4, "attention_factor": 0.5}"#).attentionFactor == 0.5)
     let equal = try rope(#""rope_scaling": {"type": "yarn", "factor": 4, "mscale": 0.707, "mscale_all_dim": 0.707}"#)
     #expect(equal.attentionFactor == 1)
+    // (0.1 · 1 · ln 4 + 1) / (0.1 · 0.5 · ln 4 + 1); one of the two alone has no effect.
+    let unequal = try rope(#""rope_scaling": {"type": "yarn", "factor": 4, "mscale": 1, "mscale_all_dim": 0.5}"#)
+    #expect(unequal.attentionFactor == Float(base / (0.05 * 1.3862943611198906 + 1)))
+    for alone in [#""mscale": 2"#, #""mscale_all_dim": 2"#, #""mscale": 2, "mscale_all_dim": 0"#] {
+      let keys = #""rope_scaling": {"type": "yarn", "factor": 4, \#(alone)}"#
+      #expect(try rope(keys).attentionFactor == Float(base))
+    }
     #expect(try rope(#""rope_scaling": {"type": "yarn", "factor": 0.5}"#).attentionFactor == 1)
   }
 

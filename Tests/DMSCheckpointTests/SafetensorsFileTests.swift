@@ -1,3 +1,5 @@
+// Reading safetensors: the official library's verdicts, alignment, and damage that must not trap.
+
 import DMSCheckpoint
 import DMSTensor
 import DMSText

@@ -1,3 +1,5 @@
+// Writing safetensors: what is written is read back, and what fails leaves nothing behind.
+
 import DMSCheckpoint
 import DMSTensor
 import Testing
@@ -71,5 +73,35 @@ import Testing
     let folder = try TemporaryFolder()
     let path = folder.path + "/none/a.safetensors"
     #expect(complaint { try SafetensorsWriter(path: path, tensors: []) }?.hasPrefix(path) == true)
+  }
+
+  /// A folder stands where the file should go: the rename fails after everything was written.
+  @Test func aNameThatCannotBeTakenIsAnErrorAndLeavesNothing() throws {
+    let inner = try TemporaryFolder()
+    try inner.write("kept", "x")
+    let complaints = [
+      complaint {
+        try SafetensorsWriter(path: inner.path, tensors: [.init("t", .u8, [4])]).finish()
+      },
+      complaint { try writeAtomically([1, 2], to: inner.path) },
+    ]
+    for complaint in complaints {
+      #expect(complaint?.hasPrefix("\(inner.path): cannot be written") == true, "\(complaint ?? "no error")")
+    }
+    #expect(contents(of: inner.path) == ["kept"])
+    #expect(try fileBytes(inner.path + "/kept") == Array("x".utf8))
+    #expect(complaint { try fileBytes(inner.path + ".partial") } != nil, "a partial file is left")
+  }
+
+  @Test func aSmallFileIsReplacedWhole() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path + "/small.json"
+    for content in [[], Array("first".utf8), [UInt8](repeating: 7, count: 1 << 20), [0]] {
+      try writeAtomically(content, to: path)
+      #expect(try fileBytes(path) == content)
+      #expect(contents(of: folder.path) == ["small.json"])
+    }
+    let none = folder.path + "/none/small.json"
+    #expect(complaint { try writeAtomically([1], to: none) }?.hasPrefix(none) == true)
   }
 }

@@ -1,3 +1,5 @@
+// How far two files are apart: types, shapes, NaN, infinities and exact integers.
+
 import DMSCheckpoint
 import DMSTensor
 import Testing

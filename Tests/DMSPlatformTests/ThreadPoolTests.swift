@@ -36,6 +36,29 @@ struct ThreadPoolTests {
     #expect(Array(UnsafeBufferPointer(start: hits, count: 1000)) == expected)
   }
 
+  @Test(arguments: [[0, 0, 1, 1], [0, 1], [2, 0, 1]])
+  func everyTaskRunsOnceWithSeveralNodes(nodes: [Int]) throws {
+    let pool = try ThreadPool(threads: nodes.count, nodes: nodes)
+    let hits = UnsafeMutablePointer<Int>.allocate(capacity: 100)
+    defer { hits.deallocate() }
+    hits.initialize(repeating: 0, count: 100)
+    var expected = [Int](repeating: 0, count: 100)
+    let shares = [TaskShares([3, 0, 5]), TaskShares([1, 1, 1]), TaskShares([0, 0, 1])]
+    for round in 0..<600 {
+      let tasks = round % 100
+      let nodeCount = 1 + (nodes.max() ?? 0)
+      pool.run(tasks: tasks, shares: nodeCount == 3 ? shares[round % 3] : nil, Count(hits: hits))
+      for task in 0..<tasks { expected[task] += 1 }
+    }
+    #expect(Array(UnsafeBufferPointer(start: hits, count: 100)) == expected)
+  }
+
+  @Test func sharesCoverAllTasksInOrder() {
+    let shares = TaskShares([2, 0, 6])
+    #expect((0...3).map { shares.first(of: $0, tasks: 24) } == [0, 6, 6, 24])
+    #expect((0...3).map { shares.first(of: $0, tasks: 1) } == [0, 0, 0, 1])
+  }
+
   @Test func aWorkerHoldsOneTaskAtATime() throws {
     let pool = try ThreadPool(threads: 4)
     let counters = UnsafeMutablePointer<Atomic<Int>>.allocate(capacity: 5)
