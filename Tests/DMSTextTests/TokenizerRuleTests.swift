@@ -162,6 +162,7 @@ struct TokenizerRuleTests {
         characters(decoder: #"{"type":"Sequence","decoders":[{"type":"Fuse"},{"type":"ByteFallback"}]}"#),
         "ByteFallback"
       ),
+      (characters(decoder: #"{"type":"Replace","pattern":{"String":"a"},"content":"bb"}"#), "Replace"),
       (characters(preTokenizer: #"{"type":"Digits"}"#), "Digits"),
       (
         characters(preTokenizer: #"{"type":"Sequence","pretokenizers":[{"type":"Split"},{"type":"Split"}]}"#),

@@ -42,7 +42,7 @@ extension TemplateInterpreter {
       let key = try evaluate(key, in: scope)
       line = expression.line
       return try item(key, of: value)
-    case .slice(let operand, let slice): return try evaluate(slice, of: operand, in: scope)
+    case .slice(let operand, let slice): return try bounded(evaluate(slice, of: operand, in: scope))
     case .call(let function, let arguments): return try call(function, arguments, in: scope, caller: nil)
     case .filter(let operand, let name, let arguments):
       let value = try evaluate(operand, in: scope)
@@ -203,8 +203,12 @@ extension TemplateInterpreter {
   func elements(of value: TemplateValue) throws -> [TemplateValue] {
     switch value {
     case .undefined: return []
-    case .list(let list), .tuple(let list): return list.elements
-    case .dictionary(let dictionary): return dictionary.keys.map(\.value)
+    case .list(let list), .tuple(let list):
+      try spend(Self.stepCost, times: list.elements.count)
+      return list.elements
+    case .dictionary(let dictionary):
+      try spend(Self.stepCost, times: dictionary.keys.count)
+      return dictionary.keys.map(\.value)
     case .string(let text):
       try spend(text.utf8.count * Self.stepCost)
       return text.unicodeScalars.map { .string(String($0)) }

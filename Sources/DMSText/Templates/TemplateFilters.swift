@@ -27,8 +27,9 @@ extension TemplateInterpreter {
       var isMissing = replacesFalse && !value.isTrue
       if case .undefined = value { isMissing = true }
       result = isMissing ? fallback : value
-    case "first": result = try elements(of: value).first ?? .undefined("the first item")
-    case "last": result = try elements(of: value).last ?? .undefined("the last item")
+    case "first", "last":
+      let items = if case .list(let list) = value { list.elements } else { try elements(of: value) }
+      result = (name == "first" ? items.first : items.last) ?? .undefined("the \(name) item")
     case "list": result = .list(of: try elements(of: value))
     case "reverse":
       if case .string(let text) = value {

@@ -20,6 +20,7 @@ extension TemplateInterpreter {
         guard case .string(let name) = key else { throw fail("a namespace's members have names") }
         namespace[name] = value
       }
+      try spend(Self.definitionCost + 4 * Self.elementCost * namespace.count)
       namespaces.append(namespace)
       result = .namespace(namespaces.count - 1)
     case "dict": result = .dictionary(try members(&arguments))

@@ -22,6 +22,10 @@ final class TemplateInterpreter {
 
   /// A step costs as much as this many bytes, about what it takes longer.
   static let stepCost = 8
+  /// An element of a new list holds about this many bytes.
+  static let elementCost = 32
+  /// A macro and a namespace live until the end, the macro with the scope around it.
+  static let definitionCost = 512
   /// About a quarter of a gigabyte of text, or three seconds of steps.
   static let defaultAllowance = 1 << 28
   /// Real templates stay below 100. A level takes up to 4 KB of stack, all of them about 1 MB.
@@ -62,8 +66,16 @@ final class TemplateInterpreter {
     return try body()
   }
 
-  /// A value that was just built, if it nests no deeper than is safe.
+  /// A value that was just built, if it nests no deeper than is safe. Whatever can build a large value ends here, so that
+  /// its memory is drawn from the allowance.
   func bounded(_ value: TemplateValue) throws -> TemplateValue {
+    switch value {
+    case .string(let text): try spend(text.utf8.count)
+    case .list(let list), .tuple(let list): try spend(Self.elementCost, times: list.elements.count)
+    // A member is a key in order, a key in the table, and a value.
+    case .dictionary(let dictionary): try spend(4 * Self.elementCost, times: dictionary.keys.count)
+    default: break
+    }
     guard value.depth <= TemplateValue.deepest else {
       throw fail("a value nests deeper than \(TemplateValue.deepest) levels")
     }
@@ -99,9 +111,9 @@ final class TemplateInterpreter {
     case .capture(let target, let filters, let body):
       let text = try text(ofBlock: body, in: TemplateScope(inside: scope))
       try bind(target, to: try evaluate(filters, onText: text, in: scope), in: scope)
-    case .macro(let macro): scope.values[macro.name] = define(macro, in: scope)
+    case .macro(let macro): scope.values[macro.name] = try define(macro, in: scope)
     case .call(let function, let arguments, let body):
-      let caller = define(body, in: scope)
+      let caller = try define(body, in: scope)
       try write(text(of: call(function, arguments, in: scope, caller: caller)), into: &out)
     case .filter(let filters, let body):
       let text = try text(ofBlock: body, in: TemplateScope(inside: scope))
@@ -187,7 +199,8 @@ final class TemplateInterpreter {
 
   // MARK: - Macros
 
-  private func define(_ macro: TemplateMacro, in scope: TemplateScope) -> TemplateValue {
+  private func define(_ macro: TemplateMacro, in scope: TemplateScope) throws -> TemplateValue {
+    try spend(Self.definitionCost)
     macros.append((macro, scope))
     return .function(.macro(macros.count - 1))
   }

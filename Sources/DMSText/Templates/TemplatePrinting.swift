@@ -45,7 +45,8 @@ extension TemplateInterpreter {
     case .integer(let value): out += String(value)
     case .float(let value): out += value.pythonText
     case .string(let text):
-      try spend(text.utf8.count)
+      // A byte becomes four at most.
+      try spend(4, times: text.utf8.count)
       out += text.pythonLiteral
     case .list(let list):
       out += "["
@@ -148,8 +149,11 @@ extension TemplateInterpreter {
       case "\t": out += "\\t"
       case "\u{08}": out += "\\b"
       case "\u{0C}": out += "\\f"
-      case "\u{00}"..."\u{1F}": out += "\\u" + scalar.value.hexadecimal(4)
+      case "\u{00}"..."\u{1F}":
+        try spend(Self.stepCost)
+        out += "\\u" + scalar.value.hexadecimal(4)
       case "\u{7F}"... where style.escapesNonASCII:
+        try spend(Self.stepCost)
         for unit in UTF16.encode(scalar) ?? UTF16.encodedReplacementCharacter {
           out += "\\u" + UInt32(unit).hexadecimal(4)
         }

@@ -123,7 +123,13 @@ extension TemplateInterpreter {
     guard arguments.positional.isEmpty else {
       guard case .string(let name)? = arguments.positional.popFirst() else { throw fail("map needs a filter's name") }
       guard Self.filters.contains(name) else { throw fail("the filter \"\(name)\" is not supported") }
-      return .list(of: try nested { try items.map { try bounded(filter(name, $0, arguments)) } })
+      return .list(
+        of: try nested {
+          try items.map { item in
+            try spend(Self.elementCost)
+            return try bounded(filter(name, item, arguments))
+          }
+        })
     }
     guard let path = arguments.next("attribute") else { throw fail("map needs a filter or an attribute") }
     let fallback = arguments.next("default")
@@ -151,6 +157,7 @@ extension TemplateInterpreter {
     let keeps = name.hasPrefix("select")
     return .list(
       of: try elements(of: value).filter { item in
+        try spend(Self.elementCost)
         let subject = try path.map { try attribute(at: $0, of: item) } ?? item
         return try (test.map { try self.test($0, subject, arguments) } ?? subject.isTrue) == keeps
       })

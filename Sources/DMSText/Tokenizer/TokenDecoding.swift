@@ -44,14 +44,15 @@ struct TokenDecoding: Sendable {
       switch name {
       case "ByteLevel" where steps.count == 1: self.isByteLevel = true
       case "Metaspace" where steps.count == 1:
-        guard let mark = step["replacement"]?.string else { throw unsupported }
+        guard let mark = step["replacement"]?.string, !mark.isEmpty else { throw unsupported }
         replacements = [.replace(Array(mark.utf8), with: [0x20])]
         let addsSpace = step["add_prefix_space"]?.bool ?? true
         if step["prepend_scheme"]?.string ?? (addsSpace ? "always" : "never") != "never" { leading = .ofFirstToken }
       case "Replace" where stage == 0:
-        guard let pattern = step["pattern"]?["String"]?.string, let content = step["content"]?.string else {
-          throw unsupported
-        }
+        // A replacement that does not grow keeps the decoded vocabulary within the file's size.
+        guard let pattern = step["pattern"]?["String"]?.string, let content = step["content"]?.string,
+          content.utf8.count <= pattern.utf8.count
+        else { throw unsupported }
         replacements.append(.replace(Array(pattern.utf8), with: Array(content.utf8)))
       case "ByteFallback" where stage == 0:
         hasByteFallback = true
