@@ -45,6 +45,7 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ]),
     .testTarget(name: "DMSPlatformTests", dependencies: ["DMSPlatform"]),
+    .testTarget(name: "DMSKernelsTests", dependencies: ["DMSKernels", "DMSPlatform", "DMSTensor"]),
     .testTarget(name: "DMSTextTests", dependencies: ["DMSText", "DMSPlatform"]),
     .testTarget(
       name: "DMSCheckpointTests", dependencies: ["DMSCheckpoint", "DMSPlatform", "DMSTensor", "DMSText"]),

@@ -163,8 +163,7 @@ func foldSoftmax(
   _ scores: UnsafeMutablePointer<Float>, _ count: Int, maximum: inout Float, sum: inout Float,
   output: UnsafeMutablePointer<Float>, _ dim: Int
 ) {
-  var largest = maximum
-  for index in 0..<count where scores[index] > largest { largest = scores[index] }
+  let largest = largestOf(scores, count, atLeast: maximum)
   let base = largest == -.infinity ? 0 : largest
   if largest != maximum {
     let correction = exponential(SIMD16(repeating: maximum - base))[0]
@@ -189,4 +188,22 @@ func foldSoftmax(
     index += 1
   }
   sum += total
+}
+
+@inline(__always)
+private func largestOf(_ scores: UnsafePointer<Float>, _ count: Int, atLeast least: Float) -> Float {
+  var lanes = SIMD16<Float>(repeating: least)
+  var index = 0
+  while index + 16 <= count {
+    let values = UnsafeRawPointer(scores + index).loadUnaligned(as: SIMD16<Float>.self)
+    lanes.replace(with: values, where: values .> lanes)
+    index += 16
+  }
+  var largest = least
+  for lane in 0..<16 where lanes[lane] > largest { largest = lanes[lane] }
+  while index < count {
+    if scores[index] > largest { largest = scores[index] }
+    index += 1
+  }
+  return largest
 }

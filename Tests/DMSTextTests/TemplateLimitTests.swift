@@ -15,22 +15,28 @@ import Testing
     }
   }
 
-  private static func repeated(_ open: String, _ middle: String, _ close: String) -> String {
-    let count = 20_000
-    return String(repeating: open, count: count) + middle + String(repeating: close, count: count)
+  /// A template with a part in the middle that is repeated: written short, because a test's name prints it.
+  struct Nest: Sendable {
+    let before: String, open: String, middle: String, close: String, after: String
+
+    init(_ before: String, _ open: String, _ middle: String = "", _ close: String = "", _ after: String = " }}") {
+      (self.before, self.open, self.middle, self.close, self.after) = (before, open, middle, close, after)
+    }
+
+    var template: String {
+      let count = 20_000
+      return before + String(repeating: open, count: count) + middle + String(repeating: close, count: count) + after
+    }
   }
 
   @Test(arguments: [
-    "{{ " + repeated("(", "1", ")") + " }}", "{{ " + repeated("[", "", "]") + " }}",
-    "{{ " + repeated("not ", "1", "") + " }}", "{{ " + repeated("-", "1", "") + " }}",
-    "{{ " + repeated("1 + ", "1", "") + " }}", "{{ x" + repeated(".a", "", "") + " }}",
-    "{{ 1" + repeated("|abs", "", "") + " }}", "{{ " + repeated("1 if 1 else ", "1", "") + " }}",
-    "{{ x" + repeated("()", "", "") + " }}", "{{ " + repeated("f(", "", ")") + " }}",
-    repeated("{% if 1 %}", "", "{% endif %}"), "{% set " + repeated("(", "x", ")") + " = 1 %}",
-    "{{ " + repeated("{1:", "1", "}") + " }}", "{{ 1" + repeated(" is eq 1", "", "") + " }}",
+    Nest("{{ ", "(", "1", ")"), Nest("{{ ", "[", "", "]"), Nest("{{ ", "not ", "1"), Nest("{{ ", "-", "1"),
+    Nest("{{ ", "1 + ", "1"), Nest("{{ x", ".a"), Nest("{{ 1", "|abs"), Nest("{{ ", "1 if 1 else ", "1"),
+    Nest("{{ x", "()"), Nest("{{ ", "f(", "", ")"), Nest("", "{% if 1 %}", "", "{% endif %}", ""),
+    Nest("{% set ", "(", "x", ")", " = 1 %}"), Nest("{{ ", "{1:", "1", "}"), Nest("{{ 1", " is eq 1"),
   ])
-  func deepTemplatesAreRefused(_ template: String) throws {
-    let problem = try #require(try problem(of: template))
+  func deepTemplatesAreRefused(_ nest: Nest) throws {
+    let problem = try #require(try problem(of: nest.template))
     #expect(problem.contains("levels"))
   }
 
@@ -59,6 +65,20 @@ import Testing
   ])
   func greedyTemplatesAreStopped(_ template: String) throws {
     let problem = try #require(try problem(of: template))
+    #expect(problem.contains("too long or produces too much"))
+  }
+
+  /// What a template builds counts as much as what it writes: values that no text shows must not fill the memory.
+  @Test(arguments: [
+    "s|reverse", "s[::-1]", "s|map('abs')", "s|select('odd')", "s|reject('defined')", "s|sort", "s + s", "s|list|last",
+    "t.split('a')", "t|list", "t.splitlines()", "t.split()", "d.items()", "d|dictsort", "d|items", "dict(d, x=1)",
+    "namespace(x=1)", "range(1000)", "(t * 9)|e", "t|tojson", "[t]|string",
+  ])
+  func builtValuesAreCounted(_ expression: String) throws {
+    let problem = try #require(
+      try problem(
+        of: "{% set s = range(1000)|list %}{% set t = 'a\\n' * 1000 %}{% set d = dict(a=1, b=2, c=3) %}"
+          + "{% for i in range(9000) %}{% set x = \(expression) %}{% endfor %}"))
     #expect(problem.contains("too long or produces too much"))
   }
 

@@ -117,6 +117,20 @@ struct TokenizerRuleTests {
     #expect(tokenizer.id(of: "▁") == 26)
   }
 
+  @Test func aNormalizedAddedTokenKeepsTheSpaceThatItTook() throws {
+    let normalizer = """
+      {"type":"Sequence","normalizers":[{"type":"Prepend","prepend":"▁"},
+      {"type":"Replace","pattern":{"String":" "},"content":"▁"}]}
+      """
+    let tokenizer = try load(
+      characters(
+        added: [added("<x>", 27, "normalized"), added("<y>", 28)].joined(separator: ","), normalizer: normalizer))
+    let ids = tokenizer.encode("a <x>b<y>", addSpecialTokens: false)
+    #expect(ids == [26, 0, 27, 1, 28])
+    #expect(tokenizer.decode(ids, skippingSpecial: false) == "a <x>b<y>")
+    #expect(tokenizer.decode([27, 28, 27], skippingSpecial: false) == "<x><y> <x>")
+  }
+
   @Test func onlyTheFirstSpaceOfATextIsDropped() throws {
     let tokenizer = try load(characters())
     #expect(tokenizer.decode([26, 26, 0, 26, 1], skippingSpecial: false) == " a b")

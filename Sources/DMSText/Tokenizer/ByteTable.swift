@@ -17,13 +17,15 @@ struct ByteStrings: Sendable {
 
   func contains(_ id: Int) -> Bool { ranges.indices.contains(id) && ranges[id].lowerBound != UInt32.max }
 
-  /// Returns whether the id was free; nothing changes if not.
+  /// Returns whether the id was free and the bytes had room; nothing changes if not.
   mutating func insert(_ token: UnsafeBufferPointer<UInt8>, id: Int) -> Bool {
     while ranges.count <= id { ranges.append(UInt32.max..<UInt32.max) }
     guard ranges[id].lowerBound == UInt32.max else { return false }
-    let begin = UInt32(bytes.count)
+    // Places are 32 bits wide, and the last one marks an id without a token.
+    guard let begin = UInt32(exactly: bytes.count), let end = UInt32(exactly: bytes.count + token.count), begin < .max
+    else { return false }
     bytes.append(contentsOf: token)
-    ranges[id] = begin..<UInt32(bytes.count)
+    ranges[id] = begin..<end
     return true
   }
 

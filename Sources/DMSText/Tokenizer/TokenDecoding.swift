@@ -82,6 +82,17 @@ struct TokenDecoding: Sendable {
     }
   }
 
+  /// The bytes of an added token. SentencePiece's is decoded as it was found: with the space that normalisation put before
+  /// it. A byte-level one is its own text, since it never was in the byte alphabet.
+  func decode(added token: AddedToken, _ normalizers: [Normalizer]) -> [UInt8] {
+    let content = Array(token.content.utf8)
+    if isByteLevel { return content }
+    let found = token.isNormalized ? normalizers.reduce(content) { $1.apply($0) } : content
+    var out: [UInt8] = []
+    found.withUnsafeBufferPointer { decode($0, into: &out) }
+    return out
+  }
+
   /// The byte that `<0x0A>` stands for.
   private static func byte(_ token: UnsafeBufferPointer<UInt8>) -> UInt8? {
     guard token.count == 6, token.starts(with: Array("<0x".utf8)), token[5] == UInt8(ascii: ">") else { return nil }

@@ -129,7 +129,7 @@ struct TokenizerDefinition: Sendable {
     let splitting = try PreTokenizer(parts["pre_tokenizer"], source)
     decoding = try TokenDecoding(parts["decoder"], isByteLevel: splitting.isByteLevel, source)
     var tables = try VocabularyReader(
-      added: added, isByteLevel: splitting.isByteLevel, decoding: decoding, source: source)
+      added: added, normalizers: normalizers, isByteLevel: splitting.isByteLevel, decoding: decoding, source: source)
     var vocabulary = vocabulary
     try tables.read(vocabulary: &vocabulary)
     try tables.read(merges: merges)
@@ -159,7 +159,7 @@ struct TokenizerDefinition: Sendable {
     added = try Self.addedTokens(config: config, folder)
     decoding = TokenDecoding(isByteLevel: true)
     var tables = try VocabularyReader(
-      added: added, isByteLevel: true, decoding: decoding, source: vocabularyPath)
+      added: added, normalizers: normalizers, isByteLevel: true, decoding: decoding, source: vocabularyPath)
     let file = try Self.table(vocabularyPath)
     defer { withExtendedLifetime(file) {} }
     var reader = JSONReader(file.bytes, source: vocabularyPath)

@@ -13,15 +13,19 @@ struct VocabularyReader {
   private let source: String
   private var rank: UInt32 = 0
 
-  init(added: [AddedToken], isByteLevel: Bool, decoding: TokenDecoding, source: String) throws {
+  init(
+    added: [AddedToken], normalizers: [Normalizer], isByteLevel: Bool, decoding: TokenDecoding, source: String
+  ) throws {
     self.added = added
     self.isByteLevel = isByteLevel
     self.decoding = decoding
     self.source = source
     for token in added {
-      // An added token decodes to its own text, also where the vocabulary has it.
-      guard decoded.insert(Array(token.content.utf8), id: token.id) else {
+      guard !decoded.contains(token.id) else {
         throw InputError("the id \(token.id) belongs to two added tokens", at: source, remedy: Self.remedy)
+      }
+      guard decoded.insert(decoding.decode(added: token, normalizers), id: token.id) else {
+        throw InputError("the texts of the added tokens take more than 4 GB", at: source, remedy: Self.remedy)
       }
     }
   }
@@ -39,7 +43,7 @@ struct VocabularyReader {
       if decoded.contains(id) { return }
       text.removeAll(keepingCapacity: true)
       decoding.decode(token, into: &text)
-      _ = decoded.insert(text, id: id)
+      guard decoded.insert(text, id: id) else { throw reader.error("the texts of the tokens take more than 4 GB") }
     }
     try checkAdded()
   }

@@ -1,0 +1,60 @@
+// The slow twins: each kernel once more, in double precision and in the order of its formula. Tests compare the kernels with
+// them; nothing else uses them.
+
+import DMSTensor
+import Glibc
+
+package enum Reference {
+  /// The numbers of a stored row, exactly.
+  package static func numbers(_ source: UnsafeRawPointer, _ type: ElementType, _ count: Int) -> [Double] {
+    (0..<count).map { index in
+      switch type {
+      case .f32: return Double(source.loadUnaligned(fromByteOffset: 4 * index, as: Float.self))
+      case .bf16:
+        let bits = source.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)
+        return Double(Float(bitPattern: UInt32(bits) << 16))
+      default:
+        let bits = source.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)
+        let (exponent, mantissa) = (Int(bits >> 10) & 31, Double(bits & 1023) / 1024)
+        let magnitude =
+          exponent == 0
+          ? mantissa * 0x1p-14
+          : exponent == 31 ? (mantissa == 0 ? .infinity : .nan) : (1 + mantissa) * pow(2, Double(exponent - 15))
+        return bits & 0x8000 == 0 ? magnitude : -magnitude
+      }
+    }
+  }
+
+  /// `y[t, n] = Σ_k x[t, k] · w[n, k] + b[n]`.
+  package static func product(_ weights: Matrix, _ x: [Float], bias: [Float]?) -> [Double] {
+    let rows = weights.columns == 0 ? 0 : x.count / weights.columns
+    return (0..<rows).flatMap { t in
+      (0..<weights.rows).map { n in
+        let row = numbers(weights.row(n), weights.type, weights.columns)
+        let sum = row.indices.reduce(0.0) { $0 + row[$1] * Double(x[t * weights.columns + $1]) }
+        return sum + Double(bias?[n] ?? 0)
+      }
+    }
+  }
+
+  /// `softmax(q Kᵀ / √D) V` over the given keys and values, `[D]` each.
+  package static func attention(query: [Float], keys: [[Float]], values: [[Float]]) -> [Double] {
+    let scale = 1 / Double(query.count).squareRoot()
+    let scores = keys.map { key in zip(query, key).reduce(0.0) { $0 + Double($1.0) * Double($1.1) } * scale }
+    let largest = scores.max() ?? 0
+    let weights = scores.map { exp($0 - largest) }
+    let total = weights.reduce(0, +)
+    return query.indices.map { channel in
+      zip(weights, values).reduce(0.0) { $0 + $1.0 * Double($1.1[channel]) } / total
+    }
+  }
+
+  /// `x / √(mean(x²) + ε) · g`.
+  package static func rmsNorm(_ x: [Float], gain: [Float], epsilon: Float) -> [Double] {
+    let mean = x.reduce(0.0) { $0 + Double($1) * Double($1) } / Double(x.count)
+    return zip(x, gain).map { Double($0) / (mean + Double(epsilon)).squareRoot() * Double($1) }
+  }
+
+  /// `gate / (1 + e^−gate) · up`.
+  package static func swiGLU(gate: Float, up: Float) -> Double { Double(gate) / (1 + exp(-Double(gate))) * Double(up) }
+}

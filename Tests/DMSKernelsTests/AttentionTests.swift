@@ -1,0 +1,198 @@
+import DMSPlatform
+import DMSTensor
+import Glibc
+import Testing
+
+@testable import DMSKernels
+
+/// A head's slots in pages of their own, some of them moved elsewhere.
+private final class Slots {
+  let layout: KVLayout
+  let count: Int
+  private(set) var keys: [[Float]] = []
+  private(set) var values: [[Float]] = []
+  private let pages: UnsafeMutablePointer<KVPage>
+  private let redirects: UnsafeMutablePointer<KVSlot>
+  private var memory: [UnsafeMutableRawPointer] = []
+
+  /// - Parameter moved: which slots lie in other pages; what stays in their places is NaN.
+  init(_ layout: KVLayout, _ count: Int, seed: UInt64, moved: (Int) -> Bool = { _ in false }) {
+    self.layout = layout
+    self.count = count
+    let pageCount = (count + 15) / 16
+    pages = .allocate(capacity: max(1, pageCount))
+    redirects = .allocate(capacity: max(1, 16 * pageCount))
+    for page in 0..<pageCount { (pages + page).initialize(to: KVPage(base: newPage(), id: UInt32(page))) }
+    var random = SplitMix(seed)
+    var (overlay, elsewhere) = (newPage(), 0)
+    for slot in 0..<count {
+      var (key, value) = (random.floats(layout.headDim), random.floats(layout.headDim))
+      round(&key, key.count, to: layout.type)
+      round(&value, value.count, to: layout.type)
+      if moved(slot) {
+        if elsewhere == 16 {
+          overlay = newPage()
+          elsewhere = 0
+        }
+        (redirects + slot).initialize(to: KVSlot(base: overlay, id: 0, index: UInt32(elsewhere)))
+        layout.store(key: key, value: value, page: overlay, index: elsewhere)
+        pages[slot / 16].redirected |= 1 << UInt16(slot % 16)
+        elsewhere += 1
+      } else {
+        layout.store(key: key, value: value, page: pages[slot / 16].base, index: slot % 16)
+      }
+      keys.append(key)
+      values.append(value)
+    }
+  }
+
+  private func newPage() -> UnsafeMutableRawPointer {
+    let page = UnsafeMutableRawPointer.allocate(byteCount: layout.pageBytes, alignment: 64)
+    memset(page, 0xFF, layout.pageBytes)  // NaN in every type: what is read by mistake shows
+    memory.append(page)
+    return page
+  }
+
+  deinit {
+    for page in memory { page.deallocate() }
+    pages.deallocate()
+    redirects.deallocate()
+  }
+
+  var span: KVSpan { KVSpan(layout: layout, pages: pages, redirects: redirects, slots: count) }
+}
+
+/// Scores of D products, then weights that sum to 1: the result is off by the scores' error, e^δ − 1, on values up to 1.
+private func attentionTolerance(_ dim: Int, _ keys: Int) -> Double { 4 * sumTolerance(dim) + sumTolerance(keys) + 4e-7 }
+
+struct AttentionTests {
+  @Test(arguments: storedTypes, [(2, 1), (8, 3), (24, 2), (64, 6), (128, 4)])
+  func decodingIsThatOfTheTwin(type: ElementType, shape: (dim: Int, group: Int)) throws {
+    let layout = KVLayout(headDim: shape.dim, type: type)
+    for count in [1, 15, 16, 17, 255, 256, 257, 513] {
+      let slots = Slots(layout, count, seed: UInt64(count))
+      let moved = Slots(layout, count, seed: UInt64(count)) { $0 % 3 == 1 || $0 == count - 1 }
+      var random = SplitMix(9)
+      let queries = random.floats(2 * shape.group * shape.dim)
+      let out = try decode([slots, moved], queries, shape.group, threads: 1)
+      let half = shape.group * shape.dim
+      // Where a slot's bytes are does not change a bit.
+      let same = try decode([moved, moved], Array(queries[..<half] + queries[..<half]), shape.group, threads: 3)
+      #expect(out[..<half].map(\.bitPattern) == same[..<half].map(\.bitPattern))
+      for query in 0..<2 * shape.group {
+        let own = Array(queries[query * shape.dim..<(query + 1) * shape.dim])
+        let expected = Reference.attention(query: own, keys: slots.keys, values: slots.values)
+        for channel in 0..<shape.dim {
+          let ours = Double(out[query * shape.dim + channel])
+          #expect(abs(ours - expected[channel]) <= attentionTolerance(shape.dim, count), "\(count) slots")
+        }
+      }
+    }
+  }
+
+  private func decode(_ heads: [Slots], _ queries: [Float], _ group: Int, threads: Int) throws -> [Float] {
+    let dim = heads[0].layout.headDim
+    let stride = DecodeAttention.scratchCount(group: group, headDim: dim)
+    let (out, scratch) = (FloatBuffer(queries.count), FloatBuffer(threads * stride))
+    let pool = try ThreadPool(threads: threads)
+    let spans = heads.map(\.span)
+    spans.withUnsafeBufferPointer { spans in
+      queries.withUnsafeBufferPointer { queries in
+        guard let spans = spans.baseAddress, let queries = queries.baseAddress else { return }
+        let work = DecodeAttention(
+          spans: spans, queries: queries, output: out.base, sequences: 1, kvHeads: heads.count, group: group,
+          scratch: scratch.base, scratchStride: stride)
+        pool.run(tasks: work.tasks, work)
+      }
+    }
+    return withExtendedLifetime(heads) { Array(UnsafeBufferPointer(start: out.base, count: out.count)) }
+  }
+
+  @Test(arguments: storedTypes, [(8, 3), (24, 1), (64, 6)])
+  func prefillSeesWhatIsAliveAndNothingElse(type: ElementType, shape: (dim: Int, group: Int)) throws {
+    useOneBLASThread()
+    let (dim, group, kvHeads) = (shape.dim, shape.group, 2)
+    let layout = KVLayout(headDim: dim, type: type)
+    for (cached, tokens) in [(0, 1), (0, 70), (17, 33), (300, 5), (260, 130)] {
+      var random = SplitMix(UInt64(cached + tokens))
+      let first = cached + 40  // some tokens before have been forgotten
+      let heads = (0..<kvHeads).map { Slots(layout, cached, seed: UInt64($0)) { $0 % 5 == 0 } }
+      let queries = random.floats(tokens * kvHeads * group * dim)
+      var (keys, values) = (random.floats(tokens * kvHeads * dim), random.floats(tokens * kvHeads * dim))
+      round(&keys, keys.count, to: type)
+      round(&values, values.count, to: type)
+      // Half of everything ends at some position of the chunk, or before it.
+      func lasts(_ count: Int, from: (Int) -> Int) -> [[Int32]] {
+        (0..<kvHeads).map { _ in
+          (0..<count).map { item in
+            random.next() % 2 == 0
+              ? KeyLifetimes.lasting : Int32(from(item) + Int(random.next() % UInt64(tokens + 1)))
+          }
+        }
+      }
+      let cachedLasts = lasts(cached) { _ in first - 1 }
+      let chunkLasts = lasts(tokens) { first + $0 }
+      let results = try [1, 3].map { threads in
+        try prefill(heads, queries, keys, values, cachedLasts, chunkLasts, first, tokens, group, threads)
+      }
+      #expect(results[0].map(\.bitPattern) == results[1].map(\.bitPattern))
+      for token in 0..<tokens {
+        for head in 0..<kvHeads * group {
+          let kvHead = head / group
+          var (seenKeys, seenValues): ([[Float]], [[Float]]) = ([], [])
+          for slot in 0..<cached where Int(cachedLasts[kvHead][slot]) >= first + token {
+            seenKeys.append(heads[kvHead].keys[slot])
+            seenValues.append(heads[kvHead].values[slot])
+          }
+          for other in 0...token where Int(chunkLasts[kvHead][other]) >= first + token {
+            let place = (other * kvHeads + kvHead) * dim
+            seenKeys.append(Array(keys[place..<place + dim]))
+            seenValues.append(Array(values[place..<place + dim]))
+          }
+          guard !seenKeys.isEmpty else { continue }
+          let place = (token * kvHeads * group + head) * dim
+          let expected = Reference.attention(
+            query: Array(queries[place..<place + dim]), keys: seenKeys, values: seenValues)
+          for channel in 0..<dim {
+            let difference = abs(Double(results[0][place + channel]) - expected[channel])
+            #expect(difference <= attentionTolerance(dim, seenKeys.count), "\(cached) cached, token \(token)")
+          }
+        }
+      }
+    }
+  }
+
+  private func prefill(
+    _ heads: [Slots], _ queries: [Float], _ keys: [Float], _ values: [Float], _ cachedLasts: [[Int32]],
+    _ chunkLasts: [[Int32]], _ first: Int, _ tokens: Int, _ group: Int, _ threads: Int
+  ) throws -> [Float] {
+    let dim = heads[0].layout.headDim
+    let stride = PrefillAttention.scratchCount(group: group, headDim: dim)
+    let (out, scratch) = (FloatBuffer(queries.count), FloatBuffer(threads * stride))
+    let pool = try ThreadPool(threads: threads)
+    let flatCached = cachedLasts.flatMap { $0 }
+    let flatChunk = chunkLasts.flatMap { $0 }
+    flatCached.withUnsafeBufferPointer { cached in
+      flatChunk.withUnsafeBufferPointer { chunk in
+        guard let chunk = chunk.baseAddress else { return }
+        let count = cachedLasts[0].count
+        let lifetimes = heads.indices.map { head in
+          KeyLifetimes(
+            cached: count > 0 ? cached.baseAddress.map { $0 + head * count } : nil, chunk: chunk + head * tokens)
+        }
+        let spans = heads.map(\.span)
+        spans.withUnsafeBufferPointer { spans in
+          lifetimes.withUnsafeBufferPointer { lifetimes in
+            guard let spans = spans.baseAddress, let lifetimes = lifetimes.baseAddress else { return }
+            let work = PrefillAttention(
+              spans: spans, lifetimes: lifetimes, queries: queries, keys: keys, values: values, output: out.base,
+              firstPosition: first, tokens: tokens, kvHeads: heads.count, group: group, scratch: scratch.base,
+              scratchStride: stride)
+            pool.run(tasks: work.tasks, work)
+          }
+        }
+      }
+    }
+    return withExtendedLifetime(heads) { Array(UnsafeBufferPointer(start: out.base, count: out.count)) }
+  }
+}
