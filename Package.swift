@@ -52,6 +52,10 @@ let package = Package(
     .testTarget(
       name: "DMSModelTests",
       dependencies: ["DMSModel", "DMSPlatform", "DMSTensor", "DMSKernels", "DMSCheckpoint", "DMSCache"]),
+    .testTarget(
+      name: "DMSGenerationTests",
+      dependencies: ["DMSGeneration", "DMSModel", "DMSText", "DMSCheckpoint", "DMSTensor", "DMSPlatform"]),
+    .testTarget(name: "DMSCommandTests", dependencies: ["DMSCommand", "DMSCheckpoint"]),
   ],
   swiftLanguageModes: [.v6]
 )

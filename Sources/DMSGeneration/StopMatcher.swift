@@ -1,4 +1,5 @@
-// Stop strings in streamed text: they may begin in one piece and end in another, and no part of one is ever shown.
+// Stop strings in streamed text: they may begin in one piece and end in another, and no part of one is ever shown. The one
+// that is complete first ends the text, of several that end together the longest, however the text came in pieces.
 
 public struct StopMatcher: Sendable {
   private let stops: [[UInt8]]
@@ -6,15 +7,17 @@ public struct StopMatcher: Sendable {
   private var held: [UInt8] = []
 
   /// Empty strings are ignored.
-  public init(_ stops: [String]) { self.stops = stops.map { Array($0.utf8) }.filter { !$0.isEmpty } }
+  public init(_ stops: [String]) {
+    self.stops = stops.map { Array($0.utf8) }.filter { !$0.isEmpty }.sorted { $0.count > $1.count }
+  }
 
   /// The text that can be shown now, and whether a stop string was met; what follows it is dropped.
   public mutating func append(_ text: String) -> (text: String, isStopped: Bool) {
     if stops.isEmpty { return (text, false) }
-    held.append(contentsOf: text.utf8)
-    for start in held.indices {
-      for stop in stops where held[start...].starts(with: stop) {
-        let shown = String(decoding: held[..<start], as: UTF8.self)
+    for byte in text.utf8 {
+      held.append(byte)
+      if let stop = stops.first(where: { held.suffix($0.count) == $0[...] }) {
+        let shown = String(decoding: held.dropLast(stop.count), as: UTF8.self)
         held = []
         return (shown, true)
       }

@@ -42,6 +42,10 @@ import Testing
         "1e+16 1.2345678901234568e+17 1000000000000000.0 1.5e-07 -1.7e+16"
       ),
       ("{{ -7 % 3 }} {{ 7 % -3 }} {{ -7 // 2 }} {{ 7 / 2 }} {{ 2 ** -1 }} {{ -2 ** 2 }}", "2 -2 -4 3.5 0.5 4"),
+      (
+        "{{ none|map(attribute='x')|list }}{{ none|selectattr('x')|list }}{{ false|map('upper')|list }}{{ 2.5 is even }}",
+        "[][][]False"
+      ),
       ("{{ 1 < 2 < 3 }} {{ 1 in [true] }} {{ 1 == 1.0 }} {{ not x }}", "True True True True"),
       (#"{{ 'a\r\nb'|length }} {{ "e\u0301" == "é" }} {{ 'aé'[1] }}"#, "4 False é"),
       ("{% for i in [1, 2, 3] %}{{ y is defined }}{% set y = i %}{% endfor %}", "FalseFalseFalse"),

@@ -118,7 +118,8 @@ extension TemplateInterpreter {
 
   private func mapped(_ value: TemplateValue, _ arguments: TemplateCall) throws -> TemplateValue {
     var arguments = arguments
-    let items = try elements(of: value)
+    // Whatever is false counts as no items, such as the null of a message without tool calls.
+    let items = value.isTrue ? try elements(of: value) : []
     // The first argument in place is a filter's name; an attribute is always named.
     guard arguments.positional.isEmpty else {
       guard case .string(let name)? = arguments.positional.popFirst() else { throw fail("map needs a filter's name") }
@@ -156,7 +157,7 @@ extension TemplateInterpreter {
     if test == nil { try finish(arguments, of: "the filter \"\(name)\"") }
     let keeps = name.hasPrefix("select")
     return .list(
-      of: try elements(of: value).filter { item in
+      of: try (value.isTrue ? elements(of: value) : []).filter { item in
         try spend(Self.elementCost)
         let subject = try path.map { try attribute(at: $0, of: item) } ?? item
         return try (test.map { try self.test($0, subject, arguments) } ?? subject.isTrue) == keeps

@@ -29,8 +29,8 @@ extension TemplateInterpreter {
       let other = try operand(of: name, &arguments)
       result = value.kind == other.kind ? try areEqual(value, other) : false
     case "even", "odd":
-      guard let integer = value.asInteger else { throw fail("\(value.kind) is neither even nor odd") }
-      result = (integer & 1 == 0) == (name == "even")
+      let remainder = try arithmetic(.remainder, value, .integer(2)).asDouble
+      result = remainder == (name == "even" ? 0 : 1)
     case "lower", "upper":
       let text = try text(of: value)
       try spend(text.utf8.count)
