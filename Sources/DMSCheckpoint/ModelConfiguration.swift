@@ -130,6 +130,9 @@ public struct ModelConfiguration: Sendable, Equatable {
     let headDim: Int
     if let given = try config.integer("head_dim", in: counts) {
       headDim = given
+    } else if family == .qwen3 {
+      // As in transformers, whose Qwen3Config has a number of its own here.
+      headDim = 128
     } else {
       guard hidden % heads == 0 else {
         throw InputError(

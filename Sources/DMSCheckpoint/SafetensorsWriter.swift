@@ -5,7 +5,7 @@ import DMSPlatform
 import DMSTensor
 import Glibc
 
-/// One .safetensors file in the making, in `path.partial`. Dropped before `finish`, it leaves nothing behind.
+/// One .safetensors file in the making, without a name (or as `path.partial`, where the file system wants one). Dropped before `finish`, it leaves nothing behind.
 ///
 /// The data's place on the disk is reserved when the writer is made, so a full disk is an error before the work and not
 /// after it. Bytes that are never written are zeros.
@@ -37,6 +37,8 @@ public final class SafetensorsWriter {
   private let path: String
   private let partial: String
   private var descriptor: Int32
+  /// Whether the file is `path.partial` already.
+  private var isNamed = false
   /// Where each tensor lies in the file.
   private var places: [String: Range<Int>] = [:]
 
@@ -74,7 +76,10 @@ public final class SafetensorsWriter {
     while header.count % 8 != 0 { header.append(UInt8(ascii: " ")) }
     let data = 8 + header.count
     places = places.mapValues { data + $0.lowerBound..<data + $0.upperBound }
-    descriptor = open(partial, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    descriptor = open(folder(of: path), nameless | O_RDWR | O_CLOEXEC, 0o644)
+    isNamed = descriptor < 0
+    // Some file systems know no file without a name.
+    if isNamed { descriptor = open(partial, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644) }
     guard descriptor >= 0 else { throw failure(errno) }
     try reserve(data + end)
     try withUnsafeBytes(of: UInt64(header.count).littleEndian) { try writeAll($0, at: 0) }
@@ -93,7 +98,7 @@ public final class SafetensorsWriter {
   deinit {
     guard descriptor >= 0 else { return }
     close(descriptor)
-    unlink(partial)
+    if isNamed { unlink(partial) }
   }
 
   /// Writes part of a tensor, beginning at one of its bytes. Any order; a place may be written again.
@@ -107,6 +112,13 @@ public final class SafetensorsWriter {
   /// Makes the file durable and gives it its name, replacing what had it. Nothing can be written afterwards.
   public func finish() throws {
     guard fsync(descriptor) == 0 else { throw failure(errno) }
+    if !isNamed {
+      // Only a rename replaces a file, and only a file with a name can be renamed.
+      unlink(partial)
+      let own = "/proc/self/fd/\(descriptor)"
+      guard linkat(AT_FDCWD, own, AT_FDCWD, partial, AT_SYMLINK_FOLLOW) == 0 else { throw failure(errno) }
+      isNamed = true
+    }
     guard rename(partial, path) == 0 else { throw failure(errno) }
     close(descriptor)
     descriptor = -1
@@ -125,6 +137,15 @@ public final class SafetensorsWriter {
   }
 
   private func failure(_ code: Int32) -> InputError { cannotWrite(path, code) }
+}
+
+/// A file without a name: it vanishes with the process that made it, however that ends. Linux's O_TMPFILE, a macro that
+/// Swift does not see.
+private let nameless = 0o20_000_000 | O_DIRECTORY
+
+private func folder(of path: String) -> String {
+  guard let slash = path.lastIndex(of: "/") else { return "." }
+  return slash == path.startIndex ? "/" : String(path[..<slash])
 }
 
 private func cannotWrite(_ path: String, _ code: Int32) -> InputError {

@@ -50,7 +50,7 @@ struct ChatCommand: ParsableCommand {
     if isTerminal { printError("Type a message, or /help.") }
     while true {
       Interrupt.clear()
-      if isTerminal { writeAll("> ", to: STDERR_FILENO) }
+      if isTerminal { showProgress("> ") }
       guard let line = readInputLine() else { break }
       if line.isEmpty { continue }
       do {

@@ -33,19 +33,26 @@ struct CompareCommand: ParsableCommand {
     let all = TensorComparison.compare(try SafetensorsFile(path: a), try SafetensorsFile(path: b))
     let names = only?.split(separator: ",").map(String.init)
     for name in names ?? [] where !all.contains(where: { $0.name == name }) {
-      throw InputError("neither file has a tensor \"\(name)\"", at: "--only")
+      throw InputError("neither file has a tensor \(quoted(name))", at: "--only")
     }
     let results = names.map { names in all.filter { names.contains($0.name) } } ?? all
     let failures = results.count { !$0.isWithin(tolerance) }
     for result in results {
       print(
-        "\(result.isWithin(tolerance) ? "ok  " : "FAIL") \(result.name) \(result.shape) \(describe(result.outcome))")
+        "\(result.isWithin(tolerance) ? "ok  " : "FAIL") \(visible(result.name)) \(result.shape) \(describe(result.outcome))"
+      )
     }
     print(
       failures == 0
         ? "all \(results.count) tensors within \(scientific(tolerance))"
         : "\(failures) of \(results.count) tensors differ by more than \(scientific(tolerance))")
     if failures > 0 { throw ExitCode(1) }
+  }
+
+  /// A name as it is, or quoted where it would not read as one word of the line.
+  private func visible(_ name: String) -> String {
+    let isWord = !name.isEmpty && name.unicodeScalars.allSatisfy { $0.value > 0x20 && $0.value < 0x7F && $0 != "\"" }
+    return isWord ? name : quoted(name)
   }
 
   private func describe(_ outcome: TensorComparison.Outcome) -> String {

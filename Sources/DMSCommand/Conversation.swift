@@ -112,11 +112,11 @@ struct Conversation {
     var stream = TextStream(model.tokenizer, stops: sampling.stop)
     var splitter = ThinkingSplitter(insideThinking: prompt.insideThinking)
     var reply = ""
-    func show(_ parts: [ThinkingSplitter.Part]) {
+    func show(_ parts: [ThinkingSplitter.Part]) throws {
       for part in parts {
         switch part {
-        case .thinking(let text): if !hidesThinking { writeAll(text, to: STDERR_FILENO) }
-        case .answer(let text): writeAll(text, to: STDOUT_FILENO)
+        case .thinking(let text): if !hidesThinking { showProgress(text) }
+        case .answer(let text): try writeAnswer(text)
         }
       }
     }
@@ -126,13 +126,13 @@ struct Conversation {
     ) { id in
       let piece = stream.append(id)
       reply += piece
-      show(splitter.append(piece))
+      try show(splitter.append(piece))
       return !stream.isStopped
     }
     let rest = stream.finish()
     reply += rest
-    show(splitter.append(rest) + splitter.finish())
-    writeAll("\n", to: STDOUT_FILENO)
+    try show(splitter.append(rest) + splitter.finish())
+    try writeAnswer("\n")
     messages = turn + [ChatMessage(role: "assistant", content: reply)]
     lastSummary = Summary(prompt: read, reading: reading, generation: generation, ledger: session.cache.ledger)
     if generation.reason == .context {

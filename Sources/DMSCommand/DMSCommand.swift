@@ -20,7 +20,11 @@ enum Main {
     reportLostFiles()
     do {
       var command = try DMSCommand.parseAsRoot()
-      try command.run()
+      do { try command.run() } catch let code as ExitCode {
+        try finishOutput()
+        throw code
+      }
+      try finishOutput()
     } catch let error as InputError {
       printError("dms: \(error)")
       exit(1)
@@ -49,10 +53,27 @@ private func reportLostFiles() {
 }
 
 /// Writes a line to stderr.
-func printError(_ text: String) { writeAll(text + "\n", to: STDERR_FILENO) }
+func printError(_ text: String) { showProgress(text + "\n") }
 
-/// Writes text at once, unbuffered: what is streamed must be seen.
-func writeAll(_ text: String, to descriptor: Int32) {
+/// Writes text to stderr as it is. What cannot be shown there cannot be reported either.
+func showProgress(_ text: String) { _ = writeAll(text, to: STDERR_FILENO) }
+
+/// Writes a part of the answer to stdout at once, unbuffered: what is streamed must be seen.
+/// - Throws: `InputError` if it cannot be written: an answer that got lost is no success.
+func writeAnswer(_ text: String) throws {
+  guard writeAll(text, to: STDOUT_FILENO) else { throw lostOutput() }
+}
+
+/// Sends what `print` has collected.
+private func finishOutput() throws {
+  guard fflush(nil) == 0 else { throw lostOutput() }
+}
+
+private func lostOutput() -> InputError {
+  InputError("cannot be written: \(systemMessage(errno))", at: "stdout", remedy: "send the output where there is room")
+}
+
+private func writeAll(_ text: String, to descriptor: Int32) -> Bool {
   let bytes = Array(text.utf8)
   var done = 0
   while done < bytes.count {
@@ -60,7 +81,8 @@ func writeAll(_ text: String, to descriptor: Int32) {
       buffer.baseAddress.map { write(descriptor, $0 + done, buffer.count - done) } ?? 0
     }
     if count < 0, errno == EINTR { continue }
-    guard count > 0 else { return }
+    guard count > 0 else { return false }
     done += count
   }
+  return true
 }

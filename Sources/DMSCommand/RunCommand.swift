@@ -68,23 +68,23 @@ struct RunCommand: ParsableCommand {
     var sampler = Sampler(sampling.options(model.generation), vocabulary: model.decoder.configuration.vocabulary)
     var stream = TextStream(model.tokenizer, stops: sampling.stop)
     var text = ""
-    func show(_ piece: String) {
+    func show(_ piece: String) throws {
       text += piece
-      if !json { writeAll(piece, to: STDOUT_FILENO) }
+      if !json { try writeAnswer(piece) }
     }
     let limit = sampling.maxTokens ?? model.generation.maxNewTokens ?? Int.max
     let generation = try session.generate(
       &sampler, eosIDs: model.eosIDs, maxTokens: limit, isCancelled: { Interrupt.isRequested }
     ) { id in
-      show(stream.append(id))
+      try show(stream.append(id))
       return !stream.isStopped
     }
-    show(stream.finish())
+    try show(stream.finish())
     let summary = Summary(prompt: ids.count, reading: reading, generation: generation, ledger: session.cache.ledger)
     if json {
       print(summary.json(text: text, promptIDs: ids))
     } else {
-      if !text.hasSuffix("\n") { writeAll("\n", to: STDOUT_FILENO) }
+      if !text.hasSuffix("\n") { try writeAnswer("\n") }
       printError(summary.line)
     }
     if generation.reason == .cancelled { throw ExitCode(130) }

@@ -31,6 +31,7 @@ struct SamplingArguments: ParsableArguments {
 
   mutating func validate() throws {
     guard maxTokens.map({ $0 > 0 }) ?? true else { throw ValidationError("--max-tokens must be positive") }
+    guard !stop.contains("") else { throw ValidationError("--stop needs a text") }
     do {
       try options(GenerationConfiguration()).validate()
     } catch {

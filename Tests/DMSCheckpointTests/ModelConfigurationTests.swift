@@ -71,12 +71,13 @@ import Testing
   @Test func absentKeysHaveTheValuesOfTransformers() throws {
     let qwen = try parse(removing: ["rope_theta", "max_position_embeddings", "head_dim"])
     #expect(qwen.rope.theta == 10_000 && qwen.rope.scaling == .none)
-    #expect(qwen.normEpsilon == 1e-6 && !qwen.tiedEmbeddings && qwen.context == 32_768 && qwen.headDim == 8)
+    #expect(qwen.normEpsilon == 1e-6 && !qwen.tiedEmbeddings && qwen.context == 32_768 && qwen.headDim == 128)
     #expect(qwen.queryKeyNorm && !qwen.attentionBias && !qwen.outputBias && !qwen.mlpBias)
     #expect(qwen.eosIDs == [] && qwen.bosID == nil && qwen.storedType == nil && qwen.dms == nil)
     let llama = try parse(
       ["model_type": #""llama""#], removing: ["max_position_embeddings", "num_key_value_heads", "head_dim"])
-    #expect(llama.kvHeads == 6 && llama.context == 2048 && llama.eosIDs == [2] && llama.bosID == 1)
+    #expect(
+      llama.headDim == 8 && llama.kvHeads == 6 && llama.context == 2048 && llama.eosIDs == [2] && llama.bosID == 1)
     #expect(try parse(["model_type": #""llama""#, "eos_token_id": "null"]).eosIDs == [])
     #expect(try parse(["num_key_value_heads": "null"]).kvHeads == 6)
     #expect(

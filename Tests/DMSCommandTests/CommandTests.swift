@@ -134,6 +134,24 @@ struct CommandTests {
     }
   }
 
+  /// An answer that could not be written is a failure, whoever wrote it: the stream or `print`.
+  @Test(
+    .enabled(if: FileManager.default.fileExists(atPath: "/dev/full"), "needs /dev/full"),
+    arguments: [["inspect", "qwen3"], ["compare", "qwen3/golden.safetensors", "qwen3/golden.safetensors"]])
+  func aFullDiskUnderTheAnswerIsReported(arguments: [String]) throws {
+    let process = Process()
+    process.executableURL = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "dms")
+    process.arguments = arguments.prefix(1) + arguments.dropFirst().map { "\(fixtures)/\($0)" }
+    process.standardOutput = FileHandle(forWritingAtPath: "/dev/full")
+    let errors = Pipe()
+    process.standardError = errors
+    try process.run()
+    let said = String(decoding: try errors.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 1)
+    #expect(said.hasPrefix("dms: stdout: cannot be written"), "\(said)")
+  }
+
   private func expectFailure(_ outcome: Outcome, _ comment: Comment) {
     #expect(outcome.code == 1, comment)
     #expect(outcome.output.isEmpty, comment)
@@ -146,6 +164,7 @@ struct CommandTests {
     ["trace", "m", "--split", "0", "--tokens", "t", "-o", "o"],
     ["run", "m", "p", "--max-tokens", "0"], ["run", "m", "p", "--tokens", "t"], ["run", "m", "p", "--kv-type", "q1"],
     ["compare", "a", "b", "--tolerance", "-1"], ["run", "m", "p", "--context", "0"],
+    ["run", "m", "p", "--stop", ""],
   ])
   func wrongUsageIsExitCodeTwo(arguments: [String]) throws { #expect(try run(arguments).code == 2) }
 
