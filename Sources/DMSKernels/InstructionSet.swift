@@ -8,14 +8,26 @@ public enum InstructionSet: String, Sendable, CaseIterable {
   case portable
   /// x86-64 with AVX2, FMA and F16C (2013 and later).
   case avx2
+  /// And AVX-VNNI (laptops since 2021).
+  case avxvnni
+  /// x86-64 with AVX-512 F, BW, VL and DQ (2017 and later).
+  case avx512
+  /// And VNNI (2019 and later).
+  case avx512vnni
 
   /// Whether this processor has it.
   public var isAvailable: Bool {
     switch self {
     case .portable: true
     case .avx2: dms_has_avx2()
+    case .avxvnni: dms_has_avx2() && dms_has_avxvnni()
+    case .avx512: dms_has_avx2() && dms_has_avx512()
+    case .avx512vnni: dms_has_avx2() && dms_has_avx512vnni()
     }
   }
+
+  /// Every set but the portable one includes AVX2.
+  var hasAVX2: Bool { self != .portable }
 
   /// Those that this processor has, the fastest last.
   public static var available: [InstructionSet] { allCases.filter(\.isAvailable) }

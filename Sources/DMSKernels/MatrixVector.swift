@@ -59,7 +59,7 @@ public struct MatrixVectorProduct: ParallelWork {
 
   public func run(task: Int, worker: Int) {
     let rows = task * Self.rowsPerTask..<min(weights.rows, (task + 1) * Self.rowsPerTask)
-    if instructions == .avx2 {
+    if instructions.hasAVX2 {
       avx2(rows)
       return
     }

@@ -37,6 +37,30 @@ package enum Reference {
     }
   }
 
+  /// The number at (row, column) of a matrix in blocks, by the layout's description.
+  package static func number(_ weights: BlockMatrix, row: Int, column: Int) -> Double {
+    let index = row / 16 * weights.columnBlocks + column / 32
+    let (quad, lane) = (column % 32 / 4, row % 16 * 4 + column % 4)
+    let bits = weights.scales[index * 16 + row % 16]
+    let scale = Double(Float(bitPattern: UInt32(bits) << 16))
+    let block = weights.blocks + index * weights.format.blockBytes
+    switch weights.format {
+    case .q8: return scale * (Double(block.load(fromByteOffset: quad * 64 + lane, as: UInt8.self)) - 128)
+    case .q4:
+      let pair = block.load(fromByteOffset: quad % 4 * 64 + lane, as: UInt8.self)
+      return scale * (Double(quad < 4 ? pair & 15 : pair >> 4) - 8)
+    }
+  }
+
+  /// A vector's numbers as 8 bits per block of 32 hold them: multiples of the largest magnitude / 127.
+  package static func rounded(_ x: [Float]) -> [Double] {
+    stride(from: 0, to: x.count, by: 32).flatMap { first in
+      let block = x[first..<min(x.count, first + 32)]
+      let scale = (block.map(abs).max() ?? 0) / 127
+      return block.map { scale > 0 ? Double(scale) * Double(($0 * (1 / scale)).rounded(.toNearestOrEven)) : 0 }
+    }
+  }
+
   /// `softmax(q Kᵀ / √D) V` over the given keys and values, `[D]` each.
   package static func attention(query: [Float], keys: [[Float]], values: [[Float]]) -> [Double] {
     let scale = 1 / Double(query.count).squareRoot()

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "blocks.h"
+
 // Sleeps while *word == expected (Linux futex, private to the process). May wake for no reason: callers loop.
 void dms_futex_wait(const void *word, uint32_t expected);
 

@@ -1,0 +1,74 @@
+// Block products in AVX-512, with VNNI (a dot product of four bytes per lane) and without.
+
+#include "blocks.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#pragma STDC FP_CONTRACT OFF
+
+bool dms_has_avx512(void) {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+bool dms_has_avx512vnni(void) { return dms_has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+
+typedef __m512i ints_t;
+typedef __m512 floats_t;
+#define PARTS 1
+#define TILE 12
+#define PREFETCH 2048
+#define load(p) _mm512_loadu_si512(p)
+#define broadcast(p) _mm512_set1_epi32(*(const int32_t *)(p))
+#define zero() _mm512_setzero_ps()
+#define low_half(pair) _mm512_and_si512(pair, _mm512_set1_epi8(15))
+#define high_half(pair) _mm512_and_si512(_mm512_srli_epi16(pair, 4), _mm512_set1_epi8(15))
+#define scale_row(p) \
+  _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(p))), 16))
+#define add_scaled(sum, dot, scale, x_scale) \
+  _mm512_add_ps(sum, _mm512_mul_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(scale, _mm512_set1_ps(x_scale))))
+#define store_floats(p, v) _mm512_storeu_ps(p, v)
+#define start4(sum) _mm512_set1_epi32(sum)
+
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq"))), apply_to = function)
+#define NAME(x) x##_avx512
+// Pairs of products stay within 16 bits only as (magnitude, signed): 2 * 127 * 127.
+__attribute__((always_inline)) static inline __m512i signed_dot(__m512i sums, __m512i row, __m512i x) {
+  __m512i numbers = _mm512_xor_si512(row, _mm512_set1_epi8((char)128));
+  __mmask64 negative = _mm512_movepi8_mask(numbers);
+  __m512i turned = _mm512_mask_sub_epi8(x, negative, _mm512_setzero_si512(), x);
+  __m512i pairs = _mm512_maddubs_epi16(_mm512_abs_epi8(numbers), turned);
+  return _mm512_add_epi32(sums, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+}
+#define start8(sum) ((void)(sum), _mm512_setzero_si512())
+#define dot8(sums, row, x) signed_dot(sums, row, x)
+#define dot4(sums, row, x) _mm512_add_epi32(sums, _mm512_madd_epi16(_mm512_maddubs_epi16(row, x), _mm512_set1_epi16(1)))
+#include "blocks_template.h"
+#undef NAME
+#undef start8
+#undef dot8
+#undef dot4
+#pragma clang attribute pop
+
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), apply_to = function)
+#define NAME(x) x##_avx512vnni
+// -128 times the sum of x, from -8 times it.
+#define start8(sum) _mm512_slli_epi32(_mm512_set1_epi32(sum), 4)
+#define dot8(sums, row, x) _mm512_dpbusd_epi32(sums, row, x)
+#define dot4(sums, row, x) _mm512_dpbusd_epi32(sums, row, x)
+#include "blocks_template.h"
+#pragma clang attribute pop
+
+#else
+
+bool dms_has_avx512(void) { return false; }
+bool dms_has_avx512vnni(void) { return false; }
+void dms_blocks8_avx512(dms_block_rows w, dms_block_vectors x, float *y, int64_t stride) {}
+void dms_blocks4_avx512(dms_block_rows w, dms_block_vectors x, float *y, int64_t stride) {}
+void dms_blocks8_avx512vnni(dms_block_rows w, dms_block_vectors x, float *y, int64_t stride) {}
+void dms_blocks4_avx512vnni(dms_block_rows w, dms_block_vectors x, float *y, int64_t stride) {}
+
+#endif

@@ -1,0 +1,141 @@
+// Stored weights to blocks of 8 or 4 bits, and vectors to blocks of 8 bits. Weights are rounded once, so the 4-bit scale is
+// searched; vectors are rounded at every product, so theirs is plain.
+
+import CKernels
+import DMSPlatform
+import DMSTensor
+
+/// Rounds a stored matrix into blocks. One task per group of sixteen rows.
+public struct BlockQuantization: ParallelWork {
+  let source: Matrix
+  let result: BlockMatrix
+
+  /// - Precondition: `result` has the shape of `source`.
+  public init(_ source: Matrix, to result: BlockMatrix) {
+    precondition(source.rows == result.rows && source.columns == result.columns, "one shape")
+    self.source = source
+    self.result = result
+  }
+
+  public var tasks: Int { result.groups }
+
+  public func run(task group: Int, worker: Int) {
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: BlockFormat.columnsPerBlock) { numbers in
+      guard let numbers = numbers.baseAddress else { return }
+      for block in 0..<result.columnBlocks {
+        let index = group * result.columnBlocks + block
+        let bytes = result.blocks + index * result.format.blockBytes
+        bytes.initializeMemory(as: UInt8.self, repeating: 0, count: result.format.blockBytes)
+        for row in 0..<BlockFormat.rowsPerGroup {
+          load(row: group * BlockFormat.rowsPerGroup + row, block: block, to: numbers)
+          let scale = result.format == .q8 ? eightBitScale(numbers) : fourBitScale(numbers)
+          result.scales[index * BlockFormat.rowsPerGroup + row] = bf16(scale)
+          store(numbers, scale: scale, row: row, to: bytes.assumingMemoryBound(to: UInt8.self))
+        }
+      }
+    }
+  }
+
+  /// A row's numbers of one block, zeros where the matrix has none.
+  private func load(row: Int, block: Int, to numbers: UnsafeMutablePointer<Float>) {
+    numbers.update(repeating: 0, count: BlockFormat.columnsPerBlock)
+    let first = block * BlockFormat.columnsPerBlock
+    guard row < source.rows else { return }
+    widen(
+      source.row(row) + first * source.type.size, source.type,
+      min(BlockFormat.columnsPerBlock, source.columns - first), to: numbers)
+  }
+
+  private func store(
+    _ numbers: UnsafePointer<Float>, scale: Float, row: Int, to bytes: UnsafeMutablePointer<UInt8>
+  ) {
+    let inverse = scale == 0 ? 0 : 1 / scale
+    for column in 0..<BlockFormat.columnsPerBlock {
+      let number = (numbers[column] * inverse).rounded(.toNearestOrEven)
+      let (quad, lane) = (column / 4, row * 4 + column % 4)
+      switch result.format {
+      case .q8: bytes[quad * 64 + lane] = UInt8(max(-127, min(127, number)) + 128)
+      case .q4: bytes[quad % 4 * 64 + lane] |= UInt8(max(-8, min(7, number)) + 8) << (quad < 4 ? 0 : 4)
+      }
+    }
+  }
+}
+
+/// The BF16 number nearest to the scale that makes the largest magnitude 127. 0 for zeros, and for what is not finite.
+private func eightBitScale(_ numbers: UnsafePointer<Float>) -> Float {
+  var most: Float = 0
+  for index in 0..<BlockFormat.columnsPerBlock { most = max(most, abs(numbers[index])) }
+  let scale = float(bf16: bf16(most / 127))
+  return scale.isFinite ? scale : 0
+}
+
+/// Of the scales that map the number of largest magnitude near −8 (or 7), the one with the least squared error.
+private func fourBitScale(_ numbers: UnsafePointer<Float>) -> Float {
+  var extreme: Float = 0
+  for index in 0..<BlockFormat.columnsPerBlock where abs(numbers[index]) > abs(extreme) { extreme = numbers[index] }
+  guard extreme != 0, extreme.isFinite else { return 0 }
+  var (best, least) = (Float(0), Float.infinity)
+  for step in 0..<9 {
+    let scale = float(bf16: bf16(extreme / (-8.6 + 0.2 * Float(step))))
+    guard scale != 0 else { continue }
+    let inverse = 1 / scale
+    var error: Float = 0
+    for index in 0..<BlockFormat.columnsPerBlock {
+      let rounded = max(-8, min(7, (numbers[index] * inverse).rounded(.toNearestOrEven)))
+      let difference = numbers[index] - rounded * scale
+      error += difference * difference
+    }
+    if error < least { (best, least) = (scale, error) }
+  }
+  return best
+}
+
+/// Vectors `[S, K]` in blocks of 8 bits: what block products multiply with.
+public final class BlockVectors: @unchecked Sendable {
+  let numbers: UnsafeMutablePointer<Int8>  // [S, columnBlocks, 32]
+  let scales: UnsafeMutablePointer<Float>  // [S, columnBlocks]
+  /// −8 times the sum of a block's numbers: what the weights' offset adds, for 4 bits; 16 times that for 8.
+  let sums: UnsafeMutablePointer<Int32>  // [S, columnBlocks]
+  private let room: Int
+
+  /// Room for `vectors` vectors of up to `columns` numbers.
+  public init(vectors: Int, columns: Int) {
+    room = vectors * ((columns + 31) / 32)
+    numbers = .allocate(capacity: max(1, room * 32))
+    scales = .allocate(capacity: max(1, room))
+    sums = .allocate(capacity: max(1, room))
+  }
+
+  deinit {
+    numbers.deallocate()
+    scales.deallocate()
+    sums.deallocate()
+  }
+
+  /// Rounds vector `index`. The numbers are the same on every instruction set.
+  func quantize(_ x: UnsafePointer<Float>, columns: Int, index: Int, _ instructions: InstructionSet) {
+    let blocks = (columns + 31) / 32
+    precondition((index + 1) * blocks <= room, "more vectors than there is room for")
+    let first = index * blocks
+    if instructions.hasAVX2 {
+      dms_quantize_vector_avx2(x, Int64(columns), numbers + first * 32, scales + first, sums + first)
+      return
+    }
+    for block in 0..<blocks {
+      let count = min(32, columns - block * 32)
+      let (x, out) = (x + block * 32, numbers + (first + block) * 32)
+      var most: Float = 0
+      for column in 0..<count { most = max(most, abs(x[column])) }
+      let scale = most / 127
+      let inverse = scale > 0 ? 1 / scale : 0
+      var sum: Int32 = 0
+      for column in 0..<32 {
+        let number = column < count ? (x[column] * inverse).rounded(.toNearestOrEven) : 0
+        out[column] = Int8(max(-127, min(127, number)))
+        sum += Int32(out[column])
+      }
+      scales[first + block] = scale
+      sums[first + block] = -8 * sum
+    }
+  }
+}
