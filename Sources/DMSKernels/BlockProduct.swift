@@ -78,7 +78,7 @@ public struct BlockProduct: ParallelWork {
       numbers: vectors.numbers + place * 32, scales: vectors.scales + place, sums: vectors.sums + place,
       count: Int64(range.count))
     switch (weights.format, instructions) {
-    case (_, .portable): portable(w, x, out, stride)
+    case (_, .portable), (_, .neon): portable(w, x, out, stride)
     case (.q8, .avx2): dms_blocks8_avx2(w, x, out, Int64(stride))
     case (.q4, .avx2): dms_blocks4_avx2(w, x, out, Int64(stride))
     case (.q8, .avxvnni): dms_blocks8_avxvnni(w, x, out, Int64(stride))

@@ -6,6 +6,8 @@ import CKernels
 public enum InstructionSet: String, Sendable, CaseIterable {
   /// Swift SIMD on the compiler's baseline.
   case portable
+  /// 64-bit ARM. Weights in blocks use the portable products.
+  case neon
   /// x86-64 with AVX2, FMA and F16C (2013 and later).
   case avx2
   /// And AVX-VNNI (laptops since 2021).
@@ -19,6 +21,7 @@ public enum InstructionSet: String, Sendable, CaseIterable {
   public var isAvailable: Bool {
     switch self {
     case .portable: true
+    case .neon: dms_has_neon()
     case .avx2: dms_has_avx2()
     case .avxvnni: dms_has_avx2() && dms_has_avxvnni()
     case .avx512: dms_has_avx2() && dms_has_avx512()
@@ -26,8 +29,8 @@ public enum InstructionSet: String, Sendable, CaseIterable {
     }
   }
 
-  /// Every set but the portable one includes AVX2.
-  var hasAVX2: Bool { self != .portable }
+  /// All sets of x86-64 include AVX2.
+  var hasAVX2: Bool { self != .portable && self != .neon }
 
   /// Those that this processor has, the fastest last.
   public static var available: [InstructionSet] { allCases.filter(\.isAvailable) }

@@ -3,7 +3,7 @@
 //
 // R rows · K columns · S vectors (one per sequence)
 //
-// One reduction order per output element and instruction set: partial sums by column modulo 32 (portable) or 16 (AVX2),
+// One reduction order per output element and instruction set: partial sums by column modulo 32 (portable) or 16 (AVX2, NEON),
 // folded in halves, then the columns beyond the last multiple of 32 in order. It depends neither on the number of threads
 // nor on S.
 
@@ -52,15 +52,15 @@ public struct MatrixVectorProduct: ParallelWork {
     }
   }
 
-  /// F16C unpacks in order; shifts and masks give even and odd columns.
+  /// F16C and NEON unpack F16 in order; shifts and masks give even and odd columns.
   private var splitsInput: Bool { weights.type == .bf16 || (weights.type == .f16 && instructions == .portable) }
 
   public var tasks: Int { (weights.rows + Self.rowsPerTask - 1) / Self.rowsPerTask }
 
   public func run(task: Int, worker: Int) {
     let rows = task * Self.rowsPerTask..<min(weights.rows, (task + 1) * Self.rowsPerTask)
-    if instructions.hasAVX2 {
-      avx2(rows)
+    if instructions != .portable {
+      inC(rows)
       return
     }
     switch weights.type {
@@ -71,15 +71,18 @@ public struct MatrixVectorProduct: ParallelWork {
     }
   }
 
-  private func avx2(_ rows: Range<Int>) {
+  private func inC(_ rows: Range<Int>) {
     let (first, bytes, count) = (weights.row(rows.lowerBound), weights.columns * weights.type.size, rows.count)
     for vector in 0..<vectors {
       let x = (splitsInput ? split : input) + vector * weights.columns
       let y = output + vector * outputStride + rows.lowerBound
-      switch weights.type {
-      case .f32: dms_matvec_f32_avx2(first, Int64(bytes), Int64(count), x, Int64(weights.columns), y)
-      case .bf16: dms_matvec_bf16_avx2(first, Int64(bytes), Int64(count), x, Int64(weights.columns), y)
-      case .f16: dms_matvec_f16_avx2(first, Int64(bytes), Int64(count), x, Int64(weights.columns), y)
+      switch (weights.type, instructions.hasAVX2) {
+      case (.f32, true): dms_matvec_f32_avx2(first, Int64(bytes), Int64(count), x, Int64(weights.columns), y)
+      case (.bf16, true): dms_matvec_bf16_avx2(first, Int64(bytes), Int64(count), x, Int64(weights.columns), y)
+      case (.f16, true): dms_matvec_f16_avx2(first, Int64(bytes), Int64(count), x, Int64(weights.columns), y)
+      case (.f32, false): dms_matvec_f32_neon(first, Int64(bytes), Int64(count), x, Int64(weights.columns), y)
+      case (.bf16, false): dms_matvec_bf16_neon(first, Int64(bytes), Int64(count), x, Int64(weights.columns), y)
+      case (.f16, false): dms_matvec_f16_neon(first, Int64(bytes), Int64(count), x, Int64(weights.columns), y)
       default: preconditionFailure("weights are F32, BF16 or F16")
       }
       if let bias { for index in 0..<count { y[index] += bias[rows.lowerBound + index] } }

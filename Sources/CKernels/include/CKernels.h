@@ -37,4 +37,10 @@ void dms_matvec_f32_avx2(const void *w, int64_t row_bytes, int64_t rows, const f
 void dms_matvec_bf16_avx2(const void *w, int64_t row_bytes, int64_t rows, const float *x, int64_t columns, float *y);
 void dms_matvec_f16_avx2(const void *w, int64_t row_bytes, int64_t rows, const float *x, int64_t columns, float *y);
 
+// The same in NEON, which every 64-bit ARM processor has.
+bool dms_has_neon(void);
+void dms_matvec_f32_neon(const void *w, int64_t row_bytes, int64_t rows, const float *x, int64_t columns, float *y);
+void dms_matvec_bf16_neon(const void *w, int64_t row_bytes, int64_t rows, const float *x, int64_t columns, float *y);
+void dms_matvec_f16_neon(const void *w, int64_t row_bytes, int64_t rows, const float *x, int64_t columns, float *y);
+
 #endif
