@@ -40,7 +40,7 @@ let package = Package(
     .executableTarget(
       name: "DMSCommand",
       dependencies: [
-        "DMSPlatform", "DMSTensor", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel", "DMSGeneration",
+        "DMSPlatform", "DMSTensor", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel", "DMSGeneration",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]),

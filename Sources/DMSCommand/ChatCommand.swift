@@ -36,7 +36,7 @@ struct ChatCommand: ParsableCommand {
   @OptionGroup var sampling: SamplingArguments
 
   mutating func run() throws {
-    let model = try LanguageModel(folder: model)
+    let model = try LanguageModel(folder: model, engineOptions.loading())
     guard model.template != nil else {
       throw InputError(
         "this model has no chat template", at: self.model, remedy: "use dms run --raw to continue a text")

@@ -2,9 +2,11 @@
 
 import ArgumentParser
 import DMSCheckpoint
+import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSTensor
+import Glibc
 import Logging
 
 struct EngineOptions: ParsableArguments {
@@ -17,6 +19,16 @@ struct EngineOptions: ParsableArguments {
   @Option(help: "How keys and values are stored: f32, bf16 or f16. Default: f32 for F32 weights, otherwise bf16.")
   var kvType: KVType?
 
+  @Option(
+    help: """
+      The form of the weights: as-stored, f32, bf16, f16, or rounded to blocks of 8 or 4 bits (q8, q4). Norms, biases and \
+      the adapter's decisions stay as they are.
+      """)
+  var weights = WeightFormat.asStored
+
+  @Option(help: "Force an instruction set. Default: the best that the processor has.")
+  var isa: InstructionSet?
+
   @Flag(help: "Keep every token, as a dense cache does. A DMS model's borrowed channels stay zero.")
   var noEviction = false
 
@@ -28,6 +40,23 @@ struct EngineOptions: ParsableArguments {
     guard context.map({ $0 > 0 }) ?? true else { throw ValidationError("--context must be positive") }
   }
 
+  /// How the model is to be loaded, with a progress bar on a terminal.
+  func loading(rotaryType: ElementType = .f32) -> Decoder.Options {
+    var options = Decoder.Options()
+    options.rotaryType = rotaryType
+    options.weights = weights
+    options.threads = threads
+    if weights != .asStored, isatty(STDERR_FILENO) != 0 {
+      options.progress = { share in
+        let filled = Int(share * 40)
+        let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: 40 - filled)
+        showProgress(
+          "\rweights to \(weights.rawValue) [\(bar)] \(Int(share * 100)) %" + (share < 1 ? "" : "\r\u{1B}[K"))
+      }
+    }
+    return options
+  }
+
   /// - Parameter defaultType: the type of keys and values when none is asked for; `nil` follows the weights.
   func engine(_ decoder: Decoder, defaultType: ElementType? = nil) throws -> Engine {
     var options = Engine.Options()
@@ -35,6 +64,7 @@ struct EngineOptions: ParsableArguments {
     options.context = context
     options.kvType = kvType?.element ?? defaultType
     options.eviction = !noEviction
+    options.instructions = isa
     options.logger = Logger(label: "dms") { _ in StandardErrorLog() }
     options.logger.logLevel = verbose ? .debug : .warning
     if let context, context > decoder.configuration.context {
@@ -44,6 +74,9 @@ struct EngineOptions: ParsableArguments {
     return try Engine(decoder, options)
   }
 }
+
+extension WeightFormat: ExpressibleByArgument {}
+extension InstructionSet: ExpressibleByArgument {}
 
 enum KVType: String, ExpressibleByArgument, CaseIterable {
   case f32, bf16, f16

@@ -57,7 +57,7 @@ struct RunCommand: ParsableCommand {
   }
 
   mutating func run() throws {
-    let model = try LanguageModel(folder: model)
+    let model = try LanguageModel(folder: model, engineOptions.loading())
     let ids = try promptIDs(model)
     guard !ids.isEmpty else { throw InputError("the prompt has no tokens", remedy: "write something") }
     let engine = try engineOptions.engine(model.decoder)

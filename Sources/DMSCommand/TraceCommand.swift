@@ -69,7 +69,7 @@ struct TraceCommand: ParsableCommand {
   mutating func run() throws {
     let checkpoint = try Checkpoint(folder: model)
     let ids = try tokens.map(readTokens) ?? Tokenizer(folder: model).encode(prompt ?? "", addSpecialTokens: true)
-    let decoder = try Decoder(checkpoint, rotaryType: rotaryType == .bf16 ? .bf16 : .f32)
+    let decoder = try Decoder(checkpoint, engineOptions.loading(rotaryType: rotaryType == .bf16 ? .bf16 : .f32))
     let engine = try engineOptions.engine(decoder, defaultType: .f32)
     var options = Trace.Options()
     options.split = try sizes()

@@ -16,8 +16,8 @@ public final class LanguageModel: Sendable {
   public let eosIDs: Set<Int>
 
   /// - Throws: `InputError` naming the file that is missing or wrong.
-  public init(folder: String) throws {
-    decoder = try Decoder(Checkpoint(folder: folder))
+  public init(folder: String, _ options: Decoder.Options = Decoder.Options()) throws {
+    decoder = try Decoder(Checkpoint(folder: folder), options)
     tokenizer = try Tokenizer(folder: folder)
     template = try ChatTemplate(folder: folder)
     generation = try GenerationConfiguration(folder: folder)

@@ -73,7 +73,8 @@ public struct BlockProduct: ParallelWork {
     let (first, place) = (group * blocks, range.lowerBound * blocks)
     let w = dms_block_rows(
       blocks: (weights.blocks + first * weights.format.blockBytes).assumingMemoryBound(to: UInt8.self),
-      scales: weights.scales + first * BlockFormat.rowsPerGroup, groups: Int64(groups), column_blocks: Int64(blocks))
+      scales: (weights.scales + first * BlockFormat.rowsPerGroup * 2).assumingMemoryBound(to: UInt16.self),
+      groups: Int64(groups), column_blocks: Int64(blocks))
     let x = dms_block_vectors(
       numbers: vectors.numbers + place * 32, scales: vectors.scales + place, sums: vectors.sums + place,
       count: Int64(range.count))

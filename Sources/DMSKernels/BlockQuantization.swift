@@ -8,13 +8,16 @@ import DMSTensor
 /// Rounds a stored matrix into blocks. One task per group of sixteen rows.
 public struct BlockQuantization: ParallelWork {
   let source: Matrix
-  let result: BlockMatrix
+  public let result: BlockMatrix
+  private let bytes: UnsafeMutableRawPointer
 
-  /// - Precondition: `result` has the shape of `source`.
-  public init(_ source: Matrix, to result: BlockMatrix) {
-    precondition(source.rows == result.rows && source.columns == result.columns, "one shape")
+  /// - Parameter bytes: memory of the result, at least `BlockMatrix.bytes` for the shape of `source`.
+  public init(_ source: Matrix, _ format: BlockFormat, to bytes: UnsafeMutableRawBufferPointer) {
     self.source = source
-    self.result = result
+    let count = BlockMatrix.bytes(format, rows: source.rows, columns: source.columns)
+    result = BlockMatrix(
+      format, rows: source.rows, columns: source.columns, bytes: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+    self.bytes = UnsafeMutableRawPointer(mutating: result.blocks)
   }
 
   public var tasks: Int { result.groups }
@@ -24,12 +27,14 @@ public struct BlockQuantization: ParallelWork {
       guard let numbers = numbers.baseAddress else { return }
       for block in 0..<result.columnBlocks {
         let index = group * result.columnBlocks + block
-        let bytes = result.blocks + index * result.format.blockBytes
+        let scales = UnsafeMutableRawPointer(mutating: result.scales)
+        let bytes = bytes + index * result.format.blockBytes
         bytes.initializeMemory(as: UInt8.self, repeating: 0, count: result.format.blockBytes)
         for row in 0..<BlockFormat.rowsPerGroup {
           load(row: group * BlockFormat.rowsPerGroup + row, block: block, to: numbers)
           let scale = result.format == .q8 ? eightBitScale(numbers) : fourBitScale(numbers)
-          result.scales[index * BlockFormat.rowsPerGroup + row] = bf16(scale)
+          scales.storeBytes(
+            of: bf16(scale), toByteOffset: 2 * (index * BlockFormat.rowsPerGroup + row), as: UInt16.self)
           store(numbers, scale: scale, row: row, to: bytes.assumingMemoryBound(to: UInt8.self))
         }
       }
@@ -88,6 +93,28 @@ private func fourBitScale(_ numbers: UnsafePointer<Float>) -> Float {
     if error < least { (best, least) = (scale, error) }
   }
   return best
+}
+
+/// A row as fp32 `[columns]`: an embedding.
+public func widen(_ weights: BlockMatrix, row: Int, to out: UnsafeMutablePointer<Float>) {
+  let (group, lane) = (row / BlockFormat.rowsPerGroup, row % BlockFormat.rowsPerGroup)
+  for block in 0..<weights.columnBlocks {
+    let index = group * weights.columnBlocks + block
+    let bytes = weights.blocks + index * weights.format.blockBytes
+    let scale = float(
+      bf16: weights.scales.load(fromByteOffset: 2 * (index * BlockFormat.rowsPerGroup + lane), as: UInt16.self))
+    for column in 0..<min(32, weights.columns - block * 32) {
+      let (quad, place) = (column / 4, lane * 4 + column % 4)
+      let number: Int
+      switch weights.format {
+      case .q8: number = Int(bytes.load(fromByteOffset: quad * 64 + place, as: UInt8.self)) - 128
+      case .q4:
+        let pair = bytes.load(fromByteOffset: quad % 4 * 64 + place, as: UInt8.self)
+        number = Int(quad < 4 ? pair & 15 : pair >> 4) - 8
+      }
+      out[block * 32 + column] = scale * Float(number)
+    }
+  }
 }
 
 /// Vectors `[S, K]` in blocks of 8 bits: what block products multiply with.

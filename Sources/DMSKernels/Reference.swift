@@ -41,7 +41,7 @@ package enum Reference {
   package static func number(_ weights: BlockMatrix, row: Int, column: Int) -> Double {
     let index = row / 16 * weights.columnBlocks + column / 32
     let (quad, lane) = (column % 32 / 4, row % 16 * 4 + column % 4)
-    let bits = weights.scales[index * 16 + row % 16]
+    let bits = weights.scales.load(fromByteOffset: 2 * (index * 16 + row % 16), as: UInt16.self)
     let scale = Double(Float(bitPattern: UInt32(bits) << 16))
     let block = weights.blocks + index * weights.format.blockBytes
     switch weights.format {

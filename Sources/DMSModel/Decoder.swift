@@ -2,43 +2,67 @@
 
 import DMSCheckpoint
 import DMSKernels
+import DMSPlatform
 import DMSTensor
 
-/// The decoder of a checkpoint, ready to run. Weights stay mapped in their stored types.
+/// The decoder of a checkpoint, ready to run. Weights stay mapped in their stored types unless another form is asked for.
 public final class Decoder: @unchecked Sendable {
+  public struct Options {
+    /// F32, or BF16 to compute what a reference model does whose rotary frequencies were rounded with its weights
+    /// (`model.to(torch.bfloat16)` in PyTorch; `from_pretrained` does not round them).
+    public var rotaryType = ElementType.f32
+    /// The form of the linear maps' weights. Any but `asStored` is made in memory, on all threads.
+    public var weights = WeightFormat.asStored
+    /// Threads that convert; 0 means one per usable processor.
+    public var threads = 0
+    /// Receives the share of the weights that is converted.
+    public var progress: ((Double) -> Void)?
+
+    public init() {}
+  }
+
   public let configuration: ModelConfiguration
+  public let weightFormat: WeightFormat
   let weights: DecoderWeights
   /// Radians per position of each channel pair, `[D / 2]`.
   let frequencies: [Float]
   private let checkpoint: Checkpoint
 
-  /// - Parameter rotaryType: F32, or BF16 to compute what a reference model does whose rotary frequencies were rounded
-  ///   with its weights (`model.to(torch.bfloat16)` in PyTorch; `from_pretrained` does not round them).
   /// - Throws: `InputError` for a tensor that is missing or has the wrong shape or type.
-  public init(_ checkpoint: Checkpoint, rotaryType: ElementType = .f32) throws {
+  public init(_ checkpoint: Checkpoint, _ options: Options = Options()) throws {
     self.checkpoint = checkpoint
     configuration = checkpoint.configuration
-    weights = try DecoderWeights(checkpoint)
+    weightFormat = options.weights
+    let threads = options.weights == .asStored ? 1 : options.threads
+    let pool = try Workers(asked: threads, kvHeads: configuration.kvHeads).pool()
+    weights = try DecoderWeights(
+      checkpoint,
+      WeightConversion(options.weights, pool: pool, total: checkpoint.parameters, progress: options.progress))
     var frequencies = configuration.rope.frequencies(headDim: configuration.headDim)
     frequencies.withUnsafeMutableBufferPointer { buffer in
-      if let base = buffer.baseAddress { round(base, buffer.count, to: rotaryType) }
+      if let base = buffer.baseAddress { round(base, buffer.count, to: options.rotaryType) }
     }
     self.frequencies = frequencies
+  }
+
+  var computesInF32: Bool {
+    if case .stored(let matrix) = weights.embedding { return matrix.type == .f32 }
+    return false
   }
 
   /// A number that tells checkpoints of equal shape apart: a hash of samples of the weights.
   public var fingerprint: UInt64 {
     var hash: UInt64 = 0xCBF2_9CE4_8422_2325  // FNV-1a
-    func add(_ matrix: Matrix) {
-      let bytes = UnsafeRawBufferPointer(start: matrix.base, count: matrix.bytes)
+    func add(_ weights: Weights) {
+      let bytes = weights.bytes
       for offset in stride(from: 0, to: bytes.count, by: max(1, bytes.count / 997)) {
         hash = (hash ^ UInt64(bytes[offset])) &* 0x100_0000_01B3
       }
     }
     add(weights.embedding)
     for layer in weights.layers {
-      add(layer.query.matrix)
-      add(layer.down.matrix)
+      add(layer.query.weights)
+      add(layer.down.weights)
     }
     return hash
   }

@@ -4,9 +4,9 @@ import DMSCheckpoint
 import DMSKernels
 import DMSTensor
 
-/// A linear map in its stored type, with its bias in fp32.
+/// A linear map in the form that was asked for, with its bias in fp32.
 struct Linear {
-  let matrix: Matrix
+  let weights: Weights
   let bias: FloatBuffer?
 }
 
@@ -44,7 +44,8 @@ struct LayerWeights {
     if shape.dms?.separateAlpha ?? false {
       // The reference gives the projection a bias where the other attention projections have one by configuration.
       let bias = shape.outputBias
-      alpha = try source.linear(name + "self_attn.dms_proj_alpha", shape.kvHeads, hidden, bias: bias)
+      alpha = try source.linear(
+        name + "self_attn.dms_proj_alpha", shape.kvHeads, hidden, bias: bias, converted: false)
       alphaNorm = try source.vector(name + "self_attn.dms_proj_alpha_norm.weight", hidden)
     } else {
       alpha = nil
@@ -54,29 +55,35 @@ struct LayerWeights {
 }
 
 struct DecoderWeights {
-  let embedding: Matrix  // [vocabulary, hidden]
+  let embedding: Weights  // [vocabulary, hidden]
   let layers: [LayerWeights]
   let finalNorm: FloatBuffer  // [hidden]
-  let head: Matrix  // [vocabulary, hidden]
+  let head: Weights  // [vocabulary, hidden]
 
-  init(_ checkpoint: Checkpoint) throws {
-    let source = WeightSource(checkpoint: checkpoint)
+  /// What was converted, and so is not in the checkpoint's files.
+  private let owned: [OwnedBytes]
+
+  init(_ checkpoint: Checkpoint, _ conversion: WeightConversion) throws {
+    let source = WeightSource(checkpoint: checkpoint, conversion: conversion)
     let shape = source.shape
     embedding = try source.matrix("model.embed_tokens.weight", shape.vocabulary, shape.hidden)
     layers = try (0..<shape.layers).map { try LayerWeights(source, layer: $0) }
     finalNorm = try source.vector("model.norm.weight", shape.hidden)
     // Checkpoints with tied embeddings may carry the head all the same; the tie wins, as in transformers.
     head = shape.tiedEmbeddings ? embedding : try source.matrix("lm_head.weight", shape.vocabulary, shape.hidden)
+    owned = conversion.owned
   }
 }
 
 /// Takes tensors from a checkpoint in the forms that the decoder wants.
 struct WeightSource {
   let checkpoint: Checkpoint
+  let conversion: WeightConversion
   var shape: ModelConfiguration { checkpoint.configuration }
 
-  func matrix(_ name: String, _ rows: Int, _ columns: Int) throws -> Matrix {
-    Matrix(try checkpoint.tensor(name, shape: [rows, columns]))
+  func matrix(_ name: String, _ rows: Int, _ columns: Int, converted: Bool = true) throws -> Weights {
+    let stored = Matrix(try checkpoint.tensor(name, shape: [rows, columns]))
+    return converted ? conversion.convert(stored) : .stored(stored)
   }
 
   /// A small tensor as an fp32 copy.
@@ -87,8 +94,9 @@ struct WeightSource {
     return buffer
   }
 
-  func linear(_ name: String, _ rows: Int, _ columns: Int, bias: Bool) throws -> Linear {
+  func linear(_ name: String, _ rows: Int, _ columns: Int, bias: Bool, converted: Bool = true) throws -> Linear {
     Linear(
-      matrix: try matrix(name + ".weight", rows, columns), bias: bias ? try vector(name + ".bias", rows) : nil)
+      weights: try matrix(name + ".weight", rows, columns, converted: converted),
+      bias: bias ? try vector(name + ".bias", rows) : nil)
   }
 }

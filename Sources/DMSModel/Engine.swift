@@ -51,12 +51,9 @@ public final class Engine {
   /// - Throws: `InputError` for options that cannot be.
   public init(_ decoder: Decoder, _ options: Options = Options()) throws {
     let shape = decoder.configuration
-    let topology = Topology()
-    let usable = min(topology.processors, Topology.processorQuota() ?? .max)
-    let threads = options.threads > 0 ? options.threads : max(1, usable)
-    guard threads <= 1024 else { throw InputError("\(threads) threads are too many", remedy: "use at most 1024") }
-    let placement = Placement(topology: topology, threads: threads, kvHeads: shape.kvHeads)
-    let type = options.kvType ?? (decoder.weights.embedding.type == .f32 ? .f32 : .bf16)
+    let workers = try Workers(asked: options.threads, kvHeads: shape.kvHeads)
+    let placement = workers.placement
+    let type = options.kvType ?? (decoder.computesInF32 ? .f32 : .bf16)
     guard [.f32, .bf16, .f16].contains(type) else {
       throw InputError("keys and values cannot be stored as \(type.rawValue)", remedy: "use f32, bf16 or f16")
     }
@@ -80,18 +77,18 @@ public final class Engine {
         "this processor has no \(instructions.rawValue)", remedy: "use one of \(InstructionSet.available)")
     }
     useOneBLASThread()
-    pool = try ThreadPool(
-      threads: threads, nodes: placement.nodeOfWorker, processors: placement.processorsOfWorker)
+    pool = try workers.pool()
     headShares = TaskShares(
       placement.memoryNodes.indices.map { node in placement.nodeOfHead.count { $0 == node } })
     cachePool = try KVPool(
       layout: KVLayout(headDim: shape.headDim, type: type), memoryNodes: placement.memoryNodes,
       arenaOfHead: placement.nodeOfHead)
-    if let note = topology.note { options.logger.warning("\(note); taking the machine for one memory node") }
+    if let note = workers.topology.note { options.logger.warning("\(note); taking the machine for one memory node") }
     options.logger.debug(
-      "\(threads) threads, \(placement.memoryNodes.count) memory nodes, \(instructions.rawValue) instructions, cache in \(type.rawValue)"
+      "\(workers.count) threads, \(placement.memoryNodes.count) memory nodes, \(instructions.rawValue) instructions, cache in \(type.rawValue)"
     )
-    workspace = Workspace(shape, rows: max(chunk, batch), batch: batch, workers: pool.count)
+    workspace = Workspace(
+      shape, rows: max(chunk, batch), batch: batch, workers: pool.count, blocks: decoder.weightFormat.blocks != nil)
   }
 
   public var threads: Int { pool.count }
@@ -116,8 +113,8 @@ public final class Engine {
   ///
   /// - Parameters:
   ///   - ids: token ids; none is a call without effect.
-  ///   - onLogits: receives the logits `[rows, vocabulary]` of all tokens, a few rows at a time, in order. The rows go
-  ///     through OpenBLAS and may differ in the last digits from those that `logits()` gives for the last token.
+  ///   - onLogits: receives the logits `[rows, vocabulary]` of all tokens, a few rows at a time, in order. Those of stored
+  ///     weights go through OpenBLAS and may differ in the last digits from those that `logits()` gives for the last token.
   /// - Throws: `InputError` for an id outside the vocabulary or more tokens than the cache has room for, before anything
   ///   is done; for lack of memory in between, after which the cache is unusable.
   public func prefill(
@@ -131,7 +128,7 @@ public final class Engine {
         try prefillChunk(UnsafeBufferPointer(rebasing: ids[first..<first + count]), cache, onLogits)
       }
       first += count
-      if first == ids.count { lastLogits(row: count - 1) }
+      if first == ids.count { lastLogits(firstRow: count - 1, rows: 1) }
     }
   }
 

@@ -14,7 +14,17 @@ extension Engine {
   enum Call {
     case prefill(SequenceCache)
     case decode(UnsafeBufferPointer<SequenceCache>)
+
+    var kernels: Kernels {
+      switch self {
+      case .prefill: .rows
+      case .decode: .vectors
+      }
+    }
   }
+
+  /// Which kernels serve stored weights; those in blocks have one for both.
+  enum Kernels { case rows, vectors }
 
   func prefillChunk(
     _ ids: UnsafeBufferPointer<Int>, _ cache: SequenceCache,
@@ -30,11 +40,7 @@ extension Engine {
     for row in ids.indices { prepare(row: row, position: caches[row].tokensSeen) }
     try layers(ids, .decode(caches))
     for cache in caches { cache.advance(by: 1, reads: true) }
-    let shape = decoder.configuration
-    let head = MatrixVectorProduct(
-      decoder.weights.head, input: workspace.normed.base, vectors: ids.count, bias: nil, output: workspace.logits.base,
-      outputStride: shape.vocabulary, scratch: workspace.split.base, instructions: instructions)
-    pool.run(tasks: head.tasks, head)
+    lastLogits(firstRow: 0, rows: ids.count)
   }
 
   private func prepare(row: Int, position: Int) {
@@ -48,9 +54,11 @@ extension Engine {
   private func layers(_ ids: UnsafeBufferPointer<Int>, _ call: Call) throws {
     let (shape, weights, rows) = (decoder.configuration, decoder.weights, ids.count)
     for row in ids.indices {
-      widen(
-        weights.embedding.row(ids[row]), weights.embedding.type, shape.hidden,
-        to: workspace.hidden.base + row * shape.hidden)
+      let hidden = workspace.hidden.base + row * shape.hidden
+      switch weights.embedding {
+      case .stored(let matrix): widen(matrix.row(ids[row]), matrix.type, shape.hidden, to: hidden)
+      case .blocks(let matrix): widen(matrix, row: ids[row], to: hidden)
+      }
     }
     for index in weights.layers.indices {
       let layer = weights.layers[index]
@@ -79,22 +87,12 @@ extension Engine {
   private func project(_ layer: LayerWeights, _ rows: Int, _ call: Call) {
     let shape = decoder.configuration
     let (queries, keys) = (shape.heads * shape.headDim, shape.kvHeads * shape.headDim)
-    switch call {
-    case .prefill:
-      let query = product(layer.query, workspace.normed, rows, workspace.queries.base, queries)
-      let key = product(layer.key, workspace.normed, rows, workspace.keys.base, keys)
-      let value = product(layer.value, workspace.normed, rows, workspace.values.base, keys)
-      let pair = ParallelPair(key, tasks: key.tasks, value)
-      pool.run(
-        tasks: query.tasks + key.tasks + value.tasks, ParallelPair(query, tasks: query.tasks, pair))
-    case .decode:
-      let query = vectorProduct(layer.query, workspace.normed, rows, workspace.queries.base, queries, 0)
-      let key = vectorProduct(layer.key, workspace.normed, rows, workspace.keys.base, keys, 1)
-      let value = vectorProduct(layer.value, workspace.normed, rows, workspace.values.base, keys, 2)
-      let pair = ParallelPair(key, tasks: key.tasks, value)
-      pool.run(
-        tasks: query.tasks + key.tasks + value.tasks, ParallelPair(query, tasks: query.tasks, pair))
-    }
+    roundForBlocks(layer.query, workspace.normed.base, rows)
+    let query = product(layer.query, workspace.normed.base, rows, workspace.queries.base, queries, call.kernels, 0)
+    let key = product(layer.key, workspace.normed.base, rows, workspace.keys.base, keys, call.kernels, 1)
+    let value = product(layer.value, workspace.normed.base, rows, workspace.values.base, keys, call.kernels, 2)
+    let pair = ParallelPair(key, tasks: key.tasks, value)
+    pool.run(tasks: query.tasks + key.tasks + value.tasks, ParallelPair(query, tasks: query.tasks, pair))
   }
 
   /// Query and key norms, decision logits and RoPE, in place.
@@ -103,7 +101,7 @@ extension Engine {
     if let alpha = layer.alpha, let norm = layer.alphaNorm {
       // The adapter sees the layer's input, under a norm of its own. The same kernel in prefill and decode.
       addAndNormalize(rows, delta: false, gain: norm, to: workspace.normed)
-      let work = vectorProduct(alpha, workspace.normed, rows, workspace.decisions.base, shape.kvHeads, 0)
+      let work = product(alpha, workspace.normed.base, rows, workspace.decisions.base, shape.kvHeads, .vectors, 0)
       pool.run(tasks: work.tasks, work)
     }
     pool.run(
@@ -170,16 +168,10 @@ extension Engine {
   private func feedForward(_ layer: LayerWeights, _ rows: Int, _ call: Call) {
     let size = decoder.configuration.intermediate
     let gateUp = workspace.gateUp.base
-    switch call {
-    case .prefill:
-      let gate = product(layer.gate, workspace.normed, rows, gateUp, 2 * size)
-      let up = product(layer.up, workspace.normed, rows, gateUp + size, 2 * size)
-      pool.run(tasks: gate.tasks + up.tasks, ParallelPair(gate, tasks: gate.tasks, up))
-    case .decode:
-      let gate = vectorProduct(layer.gate, workspace.normed, rows, gateUp, 2 * size, 0)
-      let up = vectorProduct(layer.up, workspace.normed, rows, gateUp + size, 2 * size, 1)
-      pool.run(tasks: gate.tasks + up.tasks, ParallelPair(gate, tasks: gate.tasks, up))
-    }
+    roundForBlocks(layer.gate, workspace.normed.base, rows)
+    let gate = product(layer.gate, workspace.normed.base, rows, gateUp, 2 * size, call.kernels, 0)
+    let up = product(layer.up, workspace.normed.base, rows, gateUp + size, 2 * size, call.kernels, 1)
+    pool.run(tasks: gate.tasks + up.tasks, ParallelPair(gate, tasks: gate.tasks, up))
     let activation = SwiGLU(gateUp: gateUp, rows: rows, size: size, output: workspace.activated.base)
     pool.run(tasks: activation.tasks, activation)
     linear(layer.down, workspace.activated, rows, to: workspace.delta, stride: decoder.configuration.hidden, call)
@@ -189,41 +181,49 @@ extension Engine {
   private func linear(
     _ map: Linear, _ input: FloatBuffer, _ rows: Int, to output: FloatBuffer, stride: Int, _ call: Call
   ) {
-    switch call {
-    case .prefill:
-      let work = product(map, input, rows, output.base, stride)
-      pool.run(tasks: work.tasks, work)
-    case .decode:
-      let work = vectorProduct(map, input, rows, output.base, stride, 0)
-      pool.run(tasks: work.tasks, work)
+    roundForBlocks(map, input.base, rows)
+    let work = product(map, input.base, rows, output.base, stride, call.kernels, 0)
+    pool.run(tasks: work.tasks, work)
+  }
+
+  /// Weights in blocks multiply with vectors in blocks: rounded once for all maps of the same input.
+  private func roundForBlocks(_ map: Linear, _ input: UnsafePointer<Float>, _ rows: Int) {
+    guard case .blocks(let weights) = map.weights else { return }
+    let work = VectorQuantization(
+      input, columns: weights.columns, to: workspace.blockVectors, instructions: instructions)
+    pool.run(tasks: rows, work)
+  }
+
+  /// - Parameter scratch: which part of the split inputs is free.
+  private func product(
+    _ map: Linear, _ input: UnsafePointer<Float>, _ rows: Int, _ output: UnsafeMutablePointer<Float>, _ stride: Int,
+    _ kernels: Kernels, _ scratch: Int
+  ) -> LinearProduct {
+    let bias = map.bias.map { UnsafePointer($0.base) }
+    switch (map.weights, kernels) {
+    case (.blocks(let weights), _):
+      return .blocks(
+        BlockProduct(
+          weights, vectors: workspace.blockVectors, count: rows, bias: bias, output: output, outputStride: stride,
+          instructions: instructions))
+    case (.stored(let weights), .rows):
+      return .rows(
+        MatrixProduct(
+          weights, input: input, rows: rows, bias: bias, output: output, outputStride: stride,
+          scratch: workspace.scratch.base, scratchStride: workspace.scratchStride))
+    case (.stored(let weights), .vectors):
+      return .vectors(
+        MatrixVectorProduct(
+          weights, input: input, vectors: rows, bias: bias, output: output, outputStride: stride,
+          scratch: workspace.split.base + scratch * workspace.splitStride, instructions: instructions))
     }
   }
 
-  private func product(
-    _ map: Linear, _ input: FloatBuffer, _ rows: Int, _ output: UnsafeMutablePointer<Float>, _ stride: Int
-  ) -> MatrixProduct {
-    MatrixProduct(
-      map.matrix, input: input.base, rows: rows, bias: map.bias.map { UnsafePointer($0.base) }, output: output,
-      outputStride: stride, scratch: workspace.scratch.base, scratchStride: workspace.scratchStride)
-  }
-
-  private func vectorProduct(
-    _ map: Linear, _ input: FloatBuffer, _ rows: Int, _ output: UnsafeMutablePointer<Float>, _ stride: Int,
-    _ scratch: Int
-  ) -> MatrixVectorProduct {
-    MatrixVectorProduct(
-      map.matrix, input: input.base, vectors: rows, bias: map.bias.map { UnsafePointer($0.base) }, output: output,
-      outputStride: stride, scratch: workspace.split.base + scratch * workspace.splitStride, instructions: instructions)
-  }
-
-  /// The logits of one row of `normed`, by the kernel that decoding uses.
-  func lastLogits(row: Int) {
+  /// The logits of rows of `normed`, by the kernel that decoding uses.
+  func lastLogits(firstRow: Int, rows: Int) {
     let shape = decoder.configuration
-    let head = MatrixVectorProduct(
-      decoder.weights.head, input: workspace.normed.base + row * shape.hidden, vectors: 1, bias: nil,
-      output: workspace.logits.base, outputStride: shape.vocabulary, scratch: workspace.split.base,
-      instructions: instructions)
-    pool.run(tasks: head.tasks, head)
+    headProduct(
+      workspace.normed.base + firstRow * shape.hidden, rows, workspace.logits.base, .vectors)
   }
 
   /// The logits of all rows, in blocks that bound the memory.
@@ -235,13 +235,18 @@ extension Engine {
     let block = FloatBuffer(most * shape.vocabulary)
     for first in stride(from: 0, to: rows, by: most) {
       let count = min(most, rows - first)
-      let head = MatrixProduct(
-        decoder.weights.head, input: workspace.normed.base + first * shape.hidden, rows: count, bias: nil,
-        output: block.base, outputStride: shape.vocabulary, scratch: workspace.scratch.base,
-        scratchStride: workspace.scratchStride)
-      pool.run(tasks: head.tasks, head)
+      headProduct(workspace.normed.base + first * shape.hidden, count, block.base, .rows)
       try onLogits(count, UnsafeBufferPointer(start: block.base, count: count * shape.vocabulary))
     }
+  }
+
+  private func headProduct(
+    _ input: UnsafePointer<Float>, _ rows: Int, _ output: UnsafeMutablePointer<Float>, _ kernels: Kernels
+  ) {
+    let head = Linear(weights: decoder.weights.head, bias: nil)
+    roundForBlocks(head, input, rows)
+    let work = product(head, input, rows, output, decoder.configuration.vocabulary, kernels, 0)
+    pool.run(tasks: work.tasks, work)
   }
 
   private func observe(_ quantity: Observed, _ layer: Int, _ rows: Int, _ buffer: FloatBuffer, _ width: Int) throws {

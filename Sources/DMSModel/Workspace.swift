@@ -25,12 +25,14 @@ final class Workspace {
   /// Inputs of matrix–vector products in their split form; three products may run at once.
   let split: FloatBuffer  // [3, max(batch or N for the adapter), widest]
   let splitStride: Int
+  /// Inputs of products with weights in blocks.
+  let blockVectors: BlockVectors  // [N, widest]
   let scratch: FloatBuffer  // [workers, scratchStride]
   let scratchStride: Int
   let admission: Admission
   let spans: UnsafeMutablePointer<KVSpan>  // [batch or 1, G]
 
-  init(_ shape: ModelConfiguration, rows: Int, batch: Int, workers: Int) {
+  init(_ shape: ModelConfiguration, rows: Int, batch: Int, workers: Int, blocks: Bool) {
     let group = shape.heads / shape.kvHeads
     let widest = max(shape.hidden, shape.intermediate, shape.heads * shape.headDim)
     hidden = FloatBuffer(rows * shape.hidden)
@@ -48,6 +50,7 @@ final class Workspace {
     logits = FloatBuffer(batch * shape.vocabulary)
     splitStride = max(batch * widest, shape.dms?.separateAlpha ?? false ? rows * shape.hidden : 0)
     split = FloatBuffer(3 * splitStride)
+    blockVectors = BlockVectors(vectors: blocks ? rows : 0, columns: widest)
     scratchStride = max(
       MatrixProduct.tile * widest, PrefillAttention.scratchCount(group: group, headDim: shape.headDim),
       DecodeAttention.scratchCount(group: group, headDim: shape.headDim))

@@ -21,35 +21,39 @@ public enum BlockFormat: String, Sendable, CaseIterable {
   public var blockBytes: Int { self == .q8 ? 512 : 256 }
 }
 
-/// An owned weight matrix `[rows, columns]` in blocks. Filled once, group by group, then only read.
-public final class BlockMatrix: @unchecked Sendable {
+/// A borrowed weight matrix `[rows, columns]` in blocks. Whoever makes one keeps its bytes alive.
+@frozen
+public struct BlockMatrix: @unchecked Sendable {
   public let format: BlockFormat
   public let rows: Int
   public let columns: Int
   /// `[groups, columnBlocks]` blocks.
-  public let blocks: UnsafeMutableRawPointer
+  public let blocks: UnsafeRawPointer
   /// `[groups, columnBlocks, 16]`, BF16.
-  public let scales: UnsafeMutablePointer<UInt16>
+  public let scales: UnsafeRawPointer
 
-  public init(_ format: BlockFormat, rows: Int, columns: Int) {
+  /// - Precondition: `bytes` are blocks of this shape followed by their scales, as many as `bytes(_:rows:columns:)` says.
+  public init(_ format: BlockFormat, rows: Int, columns: Int, bytes: UnsafeRawBufferPointer) {
+    precondition(bytes.count == Self.bytes(format, rows: rows, columns: columns), "bytes of this shape")
     self.format = format
     self.rows = rows
     self.columns = columns
-    let count = Self.blocks(rows, BlockFormat.rowsPerGroup) * Self.blocks(columns, BlockFormat.columnsPerBlock)
-    blocks = .allocate(byteCount: max(1, count * format.blockBytes), alignment: 64)
-    let bytes = max(1, count) * BlockFormat.rowsPerGroup * 2
-    scales = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
-      .bindMemory(to: UInt16.self, capacity: bytes / 2)
+    // A matrix without elements has no address; any will do, for nothing is read.
+    blocks = bytes.baseAddress ?? UnsafeRawPointer(bitPattern: 64).unsafelyUnwrapped
+    scales = blocks + Self.count(rows, columns) * format.blockBytes
   }
 
-  deinit {
-    blocks.deallocate()
-    scales.deallocate()
+  /// Bytes of a matrix: its blocks, then their scales.
+  public static func bytes(_ format: BlockFormat, rows: Int, columns: Int) -> Int {
+    count(rows, columns) * (format.blockBytes + BlockFormat.rowsPerGroup * 2)
   }
 
-  public var groups: Int { Self.blocks(rows, BlockFormat.rowsPerGroup) }
-  public var columnBlocks: Int { Self.blocks(columns, BlockFormat.columnsPerBlock) }
-  public var bytes: Int { groups * columnBlocks * (format.blockBytes + BlockFormat.rowsPerGroup * 2) }
+  public var groups: Int { Self.pieces(rows, BlockFormat.rowsPerGroup) }
+  public var columnBlocks: Int { Self.pieces(columns, BlockFormat.columnsPerBlock) }
+  public var bytes: Int { Self.bytes(format, rows: rows, columns: columns) }
 
-  private static func blocks(_ count: Int, _ size: Int) -> Int { (count + size - 1) / size }
+  private static func count(_ rows: Int, _ columns: Int) -> Int {
+    pieces(rows, BlockFormat.rowsPerGroup) * pieces(columns, BlockFormat.columnsPerBlock)
+  }
+  private static func pieces(_ count: Int, _ size: Int) -> Int { (count + size - 1) / size }
 }

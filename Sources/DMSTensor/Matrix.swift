@@ -23,3 +23,29 @@ public struct Matrix: @unchecked Sendable {
   @inlinable
   public func row(_ index: Int) -> UnsafeRawPointer { base + index * columns * type.size }
 }
+
+/// A weight matrix in any form.
+@frozen
+public enum Weights: Sendable {
+  case stored(Matrix)
+  case blocks(BlockMatrix)
+
+  public var rows: Int {
+    switch self {
+    case .stored(let matrix): matrix.rows
+    case .blocks(let matrix): matrix.rows
+    }
+  }
+  public var columns: Int {
+    switch self {
+    case .stored(let matrix): matrix.columns
+    case .blocks(let matrix): matrix.columns
+    }
+  }
+  public var bytes: UnsafeRawBufferPointer {
+    switch self {
+    case .stored(let matrix): UnsafeRawBufferPointer(start: matrix.base, count: matrix.bytes)
+    case .blocks(let matrix): UnsafeRawBufferPointer(start: matrix.blocks, count: matrix.bytes)
+    }
+  }
+}

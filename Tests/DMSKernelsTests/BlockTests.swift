@@ -14,7 +14,8 @@ struct BlockTests {
     var random = SplitMix(5)
     for (rows, columns) in Self.shapes {
       let source = RandomMatrix(rows, columns, type, &random)
-      let weights = withExtendedLifetime(source) { quantized(source.matrix, format) }
+      let (weights, owner) = withExtendedLifetime(source) { quantized(source.matrix, format) }
+      defer { withExtendedLifetime(owner) {} }
       let vectors = 19
       let x = random.floats(vectors * columns)
       let bias = random.floats(rows)
@@ -51,8 +52,8 @@ struct BlockTests {
     var random = SplitMix(6)
     let owner = RandomMatrix(33, 70, type, &random)
     let source = owner.matrix
-    let weights = quantized(source, .q8)
-    withExtendedLifetime(owner) {
+    let (weights, bytes) = quantized(source, .q8)
+    withExtendedLifetime((owner, bytes)) {
       for row in 0..<source.rows {
         let numbers = Reference.numbers(source.row(row), type, source.columns)
         for column in 0..<source.columns {
@@ -71,17 +72,32 @@ struct BlockTests {
       var numbers = [Float](repeating: 0, count: 64)
       (numbers[32], numbers[33]) = (.nan, .infinity)
       numbers.withUnsafeBytes { bytes in
-        let weights = quantized(Matrix(TensorView(type: .f32, shape: [2, 32], bytes: bytes)), format)
-        for column in 0..<32 { #expect(Reference.number(weights, row: 0, column: column) == 0) }
+        let (weights, owner) = quantized(Matrix(TensorView(type: .f32, shape: [2, 32], bytes: bytes)), format)
+        withExtendedLifetime(owner) {
+          for column in 0..<32 { #expect(Reference.number(weights, row: 0, column: column) == 0) }
+        }
       }
     }
   }
 
-  private func quantized(_ source: Matrix, _ format: BlockFormat) -> BlockMatrix {
-    let result = BlockMatrix(format, rows: source.rows, columns: source.columns)
-    let work = BlockQuantization(source, to: result)
+  @Test(arguments: BlockFormat.allCases)
+  func aRowIsWidenedToItsNumbers(format: BlockFormat) {
+    var random = SplitMix(7)
+    let source = RandomMatrix(37, 75, .f32, &random)
+    let (weights, owner) = withExtendedLifetime(source) { quantized(source.matrix, format) }
+    var row = [Float](repeating: .nan, count: 75)
+    for index in 0..<37 {
+      row.withUnsafeMutableBufferPointer { row in row.baseAddress.map { widen(weights, row: index, to: $0) } }
+      for column in 0..<75 { #expect(Double(row[column]) == Reference.number(weights, row: index, column: column)) }
+    }
+    withExtendedLifetime(owner) {}
+  }
+
+  private func quantized(_ source: Matrix, _ format: BlockFormat) -> (BlockMatrix, OwnedBytes) {
+    let bytes = OwnedBytes(BlockMatrix.bytes(format, rows: source.rows, columns: source.columns))
+    let work = BlockQuantization(source, format, to: bytes.buffer)
     for task in 0..<work.tasks { work.run(task: task, worker: 0) }
-    return result
+    return (work.result, bytes)
   }
 
   private func run(

@@ -2,6 +2,7 @@
 
 import DMSCache
 import DMSCheckpoint
+import DMSKernels
 import DMSModel
 import DMSTensor
 import Foundation
@@ -30,9 +31,12 @@ struct Fixture: CustomTestStringConvertible {
   }
 
   /// The reference of the BF16 fixture was cast as a whole, its rotary frequencies with it.
-  func decoder() throws -> Decoder {
+  func decoder(_ weights: WeightFormat = .asStored) throws -> Decoder {
     let checkpoint = try Checkpoint(folder: folder)
-    return try Decoder(checkpoint, rotaryType: checkpoint.configuration.storedType == .bf16 ? .bf16 : .f32)
+    var options = Decoder.Options()
+    options.weights = weights
+    options.rotaryType = checkpoint.configuration.storedType == .bf16 ? .bf16 : .f32
+    return try Decoder(checkpoint, options)
   }
 
   func floats(_ name: String) -> [Float]? {
@@ -59,7 +63,7 @@ final class Run: ForwardObserver {
 
   init(
     _ decoder: Decoder, threads: Int = 2, eviction: Bool = true, kvType: ElementType = .f32, context: Int? = nil,
-    chunk: Int = 512
+    chunk: Int = 512, instructions: InstructionSet? = nil
   ) throws {
     var options = Engine.Options()
     options.threads = threads
@@ -67,6 +71,7 @@ final class Run: ForwardObserver {
     options.kvType = kvType
     options.context = context
     options.chunk = chunk
+    options.instructions = instructions
     engine = try Engine(decoder, options)
     cache = try engine.makeCache()
     decisionLogits = Array(repeating: [], count: decoder.configuration.layers)

@@ -1,5 +1,6 @@
 // The decoder against the reference implementations' numbers.
 
+import DMSKernels
 import DMSModel
 import Testing
 
@@ -40,6 +41,16 @@ struct GoldenTests {
       }
     }
     #expect(run.retained == fixture.integers("retained_at_end"))
+  }
+
+  @Test(arguments: Fixture.all, InstructionSet.available)
+  func everyInstructionSetHasTheNumbersOfTheReference(fixture: Fixture, instructions: InstructionSet) throws {
+    let ids = try #require(fixture.integers("input_ids"))
+    let run = try Run(fixture.decoder(), instructions: instructions)
+    try run.read(ids, split: Split.mixed.sizes(ids.count))
+    let expected = try #require(fixture.floats("logits"))
+    #expect(largestDifference(run.logits, expected) <= 1e-4 * largest(expected))
+    if let retained = fixture.integers("retained_at_end") { #expect(run.retained == retained) }
   }
 
   @Test(arguments: Fixture.sparse)

@@ -1,0 +1,29 @@
+// Y = X Wᵀ (+ b) by the kernel that the weights' form and the kind of call ask for: the one place that chooses.
+
+import DMSPlatform
+import DMSTensor
+
+public enum LinearProduct: ParallelWork {
+  /// Stored weights, one vector per sequence.
+  case vectors(MatrixVectorProduct)
+  /// Stored weights, the rows of a chunk.
+  case rows(MatrixProduct)
+  /// Weights in blocks: one kernel for both.
+  case blocks(BlockProduct)
+
+  public var tasks: Int {
+    switch self {
+    case .vectors(let work): work.tasks
+    case .rows(let work): work.tasks
+    case .blocks(let work): work.tasks
+    }
+  }
+
+  public func run(task: Int, worker: Int) {
+    switch self {
+    case .vectors(let work): work.run(task: task, worker: worker)
+    case .rows(let work): work.run(task: task, worker: worker)
+    case .blocks(let work): work.run(task: task, worker: worker)
+    }
+  }
+}

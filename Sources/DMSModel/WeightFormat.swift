@@ -1,0 +1,99 @@
+// In which form the weights of linear maps are computed with: as the checkpoint stores them, or converted when it is loaded.
+
+import DMSCheckpoint
+import DMSKernels
+import DMSPlatform
+import DMSTensor
+
+/// Norms, biases and the adapter's decision projection always stay as they are.
+public enum WeightFormat: String, Sendable, CaseIterable {
+  case asStored = "as-stored"
+  case f32, bf16, f16
+  /// Blocks of 32 with a scale: 8.5 and 4.5 bits per weight.
+  case q8, q4
+
+  /// `nil` where nothing is to be converted into blocks.
+  var blocks: BlockFormat? {
+    switch self {
+    case .q8: .q8
+    case .q4: .q4
+    default: nil
+    }
+  }
+
+  var type: ElementType? {
+    switch self {
+    case .f32: .f32
+    case .bf16: .bf16
+    case .f16: .f16
+    default: nil
+    }
+  }
+}
+
+/// Converts matrices as they are loaded, on all threads, and keeps what it made.
+final class WeightConversion {
+  let format: WeightFormat
+  private(set) var owned: [OwnedBytes] = []
+  private let pool: ThreadPool
+  private let total: Int
+  private var done = 0
+  private let progress: ((Double) -> Void)?
+
+  /// - Parameters:
+  ///   - total: numbers of all matrices, for the progress.
+  ///   - progress: receives the share that is done, after every matrix.
+  init(_ format: WeightFormat, pool: ThreadPool, total: Int, progress: ((Double) -> Void)?) {
+    self.format = format
+    self.pool = pool
+    self.total = total
+    self.progress = progress
+  }
+
+  func convert(_ source: Matrix) -> Weights {
+    defer {
+      done += source.rows * source.columns
+      progress?(Double(done) / Double(max(1, total)))
+    }
+    if let blocks = format.blocks {
+      let bytes = OwnedBytes(BlockMatrix.bytes(blocks, rows: source.rows, columns: source.columns))
+      owned.append(bytes)
+      let work = BlockQuantization(source, blocks, to: bytes.buffer)
+      pool.run(tasks: work.tasks, work)
+      return .blocks(work.result)
+    }
+    guard let type = format.type, type != source.type else { return .stored(source) }
+    let bytes = OwnedBytes(source.rows * source.columns * type.size)
+    owned.append(bytes)
+    let view = TensorView(
+      type: type, shape: [source.rows, source.columns],
+      bytes: UnsafeRawBufferPointer(rebasing: bytes.buffer[..<(source.rows * source.columns * type.size)]))
+    let work = TypeConversion(source, to: Matrix(view))
+    pool.run(tasks: work.tasks, work)
+    return .stored(Matrix(view))
+  }
+}
+
+/// Rows from one stored type to another, rounded to nearest even.
+private struct TypeConversion: ParallelWork {
+  static let rowsPerTask = 64
+  let source: Matrix
+  let result: Matrix
+
+  init(_ source: Matrix, to result: Matrix) {
+    self.source = source
+    self.result = result
+  }
+
+  var tasks: Int { (source.rows + Self.rowsPerTask - 1) / Self.rowsPerTask }
+
+  func run(task: Int, worker: Int) {
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: max(1, source.columns)) { numbers in
+      guard let numbers = numbers.baseAddress else { return }
+      for row in task * Self.rowsPerTask..<min(source.rows, (task + 1) * Self.rowsPerTask) {
+        widen(source.row(row), source.type, source.columns, to: numbers)
+        narrow(numbers, source.columns, to: UnsafeMutableRawPointer(mutating: result.row(row)), result.type)
+      }
+    }
+  }
+}
