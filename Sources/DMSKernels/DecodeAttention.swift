@@ -21,6 +21,7 @@ public struct DecodeAttention: ParallelWork {
   let group: Int
   let scratch: UnsafeMutablePointer<Float>
   let scratchStride: Int
+  let instructions: InstructionSet
 
   /// - Parameters:
   ///   - spans: `[S, G]`.
@@ -29,8 +30,10 @@ public struct DecodeAttention: ParallelWork {
   ///   - scratch: for each worker `scratchStride` numbers, at least `scratchCount`.
   public init(
     spans: UnsafePointer<KVSpan>, queries: UnsafePointer<Float>, output: UnsafeMutablePointer<Float>, sequences: Int,
-    kvHeads: Int, group: Int, scratch: UnsafeMutablePointer<Float>, scratchStride: Int
+    kvHeads: Int, group: Int, scratch: UnsafeMutablePointer<Float>, scratchStride: Int,
+    instructions: InstructionSet
   ) {
+    self.instructions = instructions
     self.spans = spans
     self.queries = queries
     self.output = output
@@ -59,10 +62,13 @@ public struct DecodeAttention: ParallelWork {
     let sums = maxima + group
     let out = output + place * group * dim
     let scale = 1 / Float(dim).squareRoot()
-    for index in 0..<(group * dim) {
-      scaled[index] = queries[place * group * dim + index] * scale
-      out[index] = 0
+    // Channels by queries, so that the queries of a channel lie together.
+    for query in 0..<group {
+      let source = queries + (place * group + query) * dim
+      for channel in 0..<dim { scaled[channel * group + query] = source[channel] * scale }
     }
+    out.update(repeating: 0, count: group * dim)
+    let kernels = PageKernels(instructions: instructions, group: group, dim: dim, stride: Self.block)
     maxima.update(repeating: -.infinity, count: group)
     sums.update(repeating: 0, count: group)
 
@@ -72,20 +78,21 @@ public struct DecodeAttention: ParallelWork {
       let firstPage = first / KVLayout.slotsPerPage
       let pages = (count + KVLayout.slotsPerPage - 1) / KVLayout.slotsPerPage
       for index in 0..<pages {
-        let keys = span.keys(page: firstPage + index, scratch: page)
-        scorePage(scaled, keys, dim, scores + index * KVLayout.slotsPerPage)
+        let (keys, type) = span.keys(page: firstPage + index, for: kernels, scratch: page)
+        kernels.score(scaled, keys, type, scores + index * KVLayout.slotsPerPage)
       }
       for query in 0..<group {
         let row = scores + query * Self.block
         for slot in count..<(pages * KVLayout.slotsPerPage) { row[slot] = -.infinity }
         foldSoftmax(
-          row, pages * KVLayout.slotsPerPage, maximum: &maxima[query], sum: &sums[query], output: out + query * dim, dim
-        )
+          row, pages * KVLayout.slotsPerPage, maximum: &maxima[query], sum: &sums[query], output: out + query * dim,
+          dim,
+          instructions)
       }
       for index in 0..<pages {
-        let values = span.values(page: firstPage + index, scratch: page)
+        let (values, type) = span.values(page: firstPage + index, for: kernels, scratch: page)
         let live = min(KVLayout.slotsPerPage, count - index * KVLayout.slotsPerPage)
-        weighPage(scores + index * KVLayout.slotsPerPage, values, dim, live, out)
+        kernels.weigh(scores + index * KVLayout.slotsPerPage, values, type, live: live, out)
       }
       first += count
     }
@@ -94,116 +101,4 @@ public struct DecodeAttention: ParallelWork {
       for channel in 0..<dim { out[query * dim + channel] *= inverse }
     }
   }
-
-  /// Sixteen scores for each query of the group: `scores[r, 0..<16] = Σ_d q[r, d] · keys[d, 0..<16]`.
-  @inline(__always)
-  private func scorePage(
-    _ q: UnsafePointer<Float>, _ keys: UnsafePointer<Float>, _ dim: Int, _ scores: UnsafeMutablePointer<Float>
-  ) {
-    var query = 0
-    while query + 2 <= group {
-      var first = SIMD16<Float>()
-      var second = SIMD16<Float>()
-      let (a, b) = (q + query * dim, q + (query + 1) * dim)
-      for channel in 0..<dim {
-        let row = UnsafeRawPointer(keys + channel * 16).loadUnaligned(as: SIMD16<Float>.self)
-        first += row * a[channel]
-        second += row * b[channel]
-      }
-      store(first, scores + query * Self.block)
-      store(second, scores + (query + 1) * Self.block)
-      query += 2
-    }
-    if query < group {
-      var sum = SIMD16<Float>()
-      for channel in 0..<dim {
-        sum += UnsafeRawPointer(keys + channel * 16).loadUnaligned(as: SIMD16<Float>.self) * q[query * dim + channel]
-      }
-      store(sum, scores + query * Self.block)
-    }
-  }
-
-  /// `out[r, d] += Σ_j weights[r, j] · values[j, d]` over the live slots of a page.
-  @inline(__always)
-  private func weighPage(
-    _ weights: UnsafePointer<Float>, _ values: UnsafePointer<Float>, _ dim: Int, _ live: Int,
-    _ out: UnsafeMutablePointer<Float>
-  ) {
-    for query in 0..<group {
-      let weight = weights + query * Self.block
-      let sums = out + query * dim
-      var channel = 0
-      while channel + 16 <= dim {
-        var sum = UnsafeRawPointer(sums + channel).loadUnaligned(as: SIMD16<Float>.self)
-        for slot in 0..<live {
-          sum += UnsafeRawPointer(values + slot * dim + channel).loadUnaligned(as: SIMD16<Float>.self) * weight[slot]
-        }
-        store(sum, sums + channel)
-        channel += 16
-      }
-      while channel < dim {
-        var sum = sums[channel]
-        for slot in 0..<live { sum += values[slot * dim + channel] * weight[slot] }
-        sums[channel] = sum
-        channel += 1
-      }
-    }
-  }
-}
-
-@inline(__always)
-private func store(_ vector: SIMD16<Float>, _ pointer: UnsafeMutablePointer<Float>) {
-  UnsafeMutableRawPointer(pointer).storeBytes(of: vector, as: SIMD16<Float>.self)
-}
-
-/// Turns a block of scores into weights relative to the largest score so far, and brings the sum and the output of the
-/// blocks before to the same base. A block of which nothing is visible (all −∞) changes nothing.
-@inline(__always)
-func foldSoftmax(
-  _ scores: UnsafeMutablePointer<Float>, _ count: Int, maximum: inout Float, sum: inout Float,
-  output: UnsafeMutablePointer<Float>, _ dim: Int
-) {
-  let largest = largestOf(scores, count, atLeast: maximum)
-  let base = largest == -.infinity ? 0 : largest
-  if largest != maximum {
-    let correction = exponential(SIMD16(repeating: maximum - base))[0]
-    sum *= correction
-    for channel in 0..<dim { output[channel] *= correction }
-    maximum = largest
-  }
-  var sums = SIMD16<Float>()
-  var index = 0
-  while index + 16 <= count {
-    let raw = UnsafeMutableRawPointer(scores + index)
-    let weights = exponential(raw.loadUnaligned(as: SIMD16<Float>.self) - base)
-    raw.storeBytes(of: weights, as: SIMD16<Float>.self)
-    sums += weights
-    index += 16
-  }
-  var total: Float = 0
-  for lane in 0..<16 { total += sums[lane] }
-  while index < count {
-    scores[index] = exponential(SIMD16(repeating: scores[index] - base))[0]
-    total += scores[index]
-    index += 1
-  }
-  sum += total
-}
-
-@inline(__always)
-private func largestOf(_ scores: UnsafePointer<Float>, _ count: Int, atLeast least: Float) -> Float {
-  var lanes = SIMD16<Float>(repeating: least)
-  var index = 0
-  while index + 16 <= count {
-    let values = UnsafeRawPointer(scores + index).loadUnaligned(as: SIMD16<Float>.self)
-    lanes.replace(with: values, where: values .> lanes)
-    index += 16
-  }
-  var largest = least
-  for lane in 0..<16 where lanes[lane] > largest { largest = lanes[lane] }
-  while index < count {
-    if scores[index] > largest { largest = scores[index] }
-    index += 1
-  }
-  return largest
 }

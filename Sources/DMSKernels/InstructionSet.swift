@@ -32,6 +32,8 @@ public enum InstructionSet: String, Sendable, CaseIterable {
   /// All sets of x86-64 include AVX2.
   var hasAVX2: Bool { self != .portable && self != .neon }
 
+  var has512Bits: Bool { self == .avx512 || self == .avx512vnni }
+
   /// Those that this processor has, the fastest last.
   public static var available: [InstructionSet] { allCases.filter(\.isAvailable) }
   public static var best: InstructionSet { available.last ?? .portable }

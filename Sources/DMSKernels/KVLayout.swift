@@ -148,6 +148,28 @@ public struct KVSpan {
     return UnsafePointer(scratch)
   }
 
+  /// The keys of a page as the kernels can read them: in place where they can, otherwise as fp32 in `scratch`.
+  @inline(__always)
+  func keys(
+    page index: Int, for kernels: PageKernels, scratch: UnsafeMutablePointer<Float>
+  ) -> (UnsafeRawPointer, ElementType) {
+    let page = pages[index]
+    if page.redirected == 0, kernels.reads(layout.type) { return (UnsafeRawPointer(page.base), layout.type) }
+    return (UnsafeRawPointer(keys(page: index, scratch: scratch)), .f32)
+  }
+
+  /// The values of a page, likewise.
+  @inline(__always)
+  func values(
+    page index: Int, for kernels: PageKernels, scratch: UnsafeMutablePointer<Float>
+  ) -> (UnsafeRawPointer, ElementType) {
+    let page = pages[index]
+    if page.redirected == 0, kernels.reads(layout.type) {
+      return (UnsafeRawPointer(page.base + layout.valueOffset), layout.type)
+    }
+    return (UnsafeRawPointer(values(page: index, scratch: scratch)), .f32)
+  }
+
   @inline(__always)
   private func forEachRedirect(of page: KVPage, _ index: Int, _ body: (KVSlot, Int) -> Void) {
     var moved = page.redirected

@@ -40,6 +40,7 @@ public struct PrefillAttention: ParallelWork {
   let group: Int
   let scratch: UnsafeMutablePointer<Float>
   let scratchStride: Int
+  let instructions: InstructionSet
 
   /// - Parameters:
   ///   - spans, lifetimes: `[G]`.
@@ -51,8 +52,10 @@ public struct PrefillAttention: ParallelWork {
   public init(
     spans: UnsafePointer<KVSpan>, lifetimes: UnsafePointer<KeyLifetimes>, queries: UnsafePointer<Float>,
     keys: UnsafePointer<Float>, values: UnsafePointer<Float>, output: UnsafeMutablePointer<Float>, firstPosition: Int,
-    tokens: Int, kvHeads: Int, group: Int, scratch: UnsafeMutablePointer<Float>, scratchStride: Int
+    tokens: Int, kvHeads: Int, group: Int, scratch: UnsafeMutablePointer<Float>, scratchStride: Int,
+    instructions: InstructionSet
   ) {
+    self.instructions = instructions
     self.spans = spans
     self.lifetimes = lifetimes
     self.queries = queries
@@ -193,9 +196,13 @@ private struct QueryBlock {
     let stride = PrefillAttention.keyBlock
     multiply(rows, gathered, dim, queries, dim, keys, dim, transposed: true, scores, stride, accumulating: false)
     maskInvisible()
+    // A whole number of vectors; what is added weighs nothing.
+    let padded = min(stride, (gathered + 15) / 16 * 16)
     for row in 0..<rows {
+      for key in gathered..<padded { scores[row * stride + key] = -.infinity }
       foldSoftmax(
-        scores + row * stride, gathered, maximum: &maxima[row], sum: &totals[row], output: sums + row * dim, dim)
+        scores + row * stride, padded, maximum: &maxima[row], sum: &totals[row], output: sums + row * dim, dim,
+        work.instructions)
     }
     multiply(rows, dim, gathered, scores, stride, values, dim, transposed: false, sums, dim, accumulating: true)
     gathered = 0

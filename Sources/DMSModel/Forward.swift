@@ -142,7 +142,7 @@ extension Engine {
         spans: workspace.spans, lifetimes: admission.keyLifetimes(), queries: workspace.queries.base,
         keys: workspace.keys.base, values: workspace.values.base, output: workspace.attention.base,
         firstPosition: cache.tokensSeen, tokens: rows, kvHeads: shape.kvHeads, group: shape.heads / shape.kvHeads,
-        scratch: workspace.scratch.base, scratchStride: workspace.scratchStride)
+        scratch: workspace.scratch.base, scratchStride: workspace.scratchStride, instructions: instructions)
       pool.run(tasks: work.tasks, shares: headShares, work)
       try cache.place(layer: layer, tokens: rows, in: admission)
       pool.run(tasks: shape.kvHeads, shares: headShares, store(cache.layout, row: 0, tokens: rows))
@@ -160,7 +160,7 @@ extension Engine {
       let work = DecodeAttention(
         spans: workspace.spans, queries: workspace.queries.base, output: workspace.attention.base, sequences: rows,
         kvHeads: shape.kvHeads, group: shape.heads / shape.kvHeads, scratch: workspace.scratch.base,
-        scratchStride: workspace.scratchStride)
+        scratchStride: workspace.scratchStride, instructions: instructions)
       pool.run(tasks: work.tasks, shares: headShares, work)
     }
   }

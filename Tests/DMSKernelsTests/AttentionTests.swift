@@ -66,31 +66,65 @@ private final class Slots {
 private func attentionTolerance(_ dim: Int, _ keys: Int) -> Double { 4 * sumTolerance(dim) + sumTolerance(keys) + 4e-7 }
 
 struct AttentionTests {
-  @Test(arguments: storedTypes, [(2, 1), (8, 3), (24, 2), (64, 6), (128, 4)])
+  /// The weights of a softmax, and what it does with blocks of which nothing is visible.
+  @Test(arguments: InstructionSet.available)
+  func softmaxIsThatOfTheTwin(instructions: InstructionSet) {
+    var random = SplitMix(3)
+    var scores = random.floats(64).map { $0 * 90 }
+    for index in [0, 17, 63] { scores[index] = -.infinity }
+    var (maximum, sum, output): (Float, Float, [Float]) = (-.infinity, 0, [0, 0, 0])
+    var nothing = [Float](repeating: -.infinity, count: 16)
+    nothing.withUnsafeMutableBufferPointer { scores in
+      foldSoftmax(
+        scores.baseAddress.unsafelyUnwrapped, 16, maximum: &maximum, sum: &sum, output: &output, 3, instructions)
+    }
+    #expect(maximum == -.infinity && sum == 0 && nothing.allSatisfy { $0 == 0 })
+    (maximum, sum, output) = (1, 2, [1, -1, 0.5])
+    let before = scores.map(Double.init)
+    foldSoftmax(&scores, 64, maximum: &maximum, sum: &sum, output: &output, 3, instructions)
+    let largest = max(1, before.max() ?? 1)
+    #expect(Double(maximum) == largest)
+    var total = 2 * exp(1 - largest)
+    for (ours, score) in zip(scores, before) {
+      let weight = score - largest < -87 ? 0 : exp(score - largest)
+      // The difference of the scores, up to 180, is rounded to 2⁻¹⁷; so much is a weight off, relatively.
+      #expect(abs(Double(ours) - weight) <= (3e-7 + 0x1p-17) * weight + 0x1p-149)
+      total += weight
+    }
+    #expect(abs(Double(sum) - total) <= 1e-5 * total)
+    #expect(abs(Double(output[2]) - 0.5 * exp(1 - largest)) <= (3e-7 + 0x1p-17) * exp(1 - largest))
+  }
+
+  @Test(arguments: storedTypes, [(2, 1), (8, 3), (24, 2), (64, 6), (80, 7), (128, 4), (16, 12), (40, 5)])
   func decodingIsThatOfTheTwin(type: ElementType, shape: (dim: Int, group: Int)) throws {
     let layout = KVLayout(headDim: shape.dim, type: type)
-    for count in [1, 15, 16, 17, 255, 256, 257, 513] {
+    let counts = [1, 15, 16, 17, 255, 256, 257, 513]
+    for (count, instructions) in counts.flatMap({ count in InstructionSet.available.map { (count, $0) } }) {
       let slots = Slots(layout, count, seed: UInt64(count))
       let moved = Slots(layout, count, seed: UInt64(count)) { $0 % 3 == 1 || $0 == count - 1 }
       var random = SplitMix(9)
       let queries = random.floats(2 * shape.group * shape.dim)
-      let out = try decode([slots, moved], queries, shape.group, threads: 1)
+      let out = try decode([slots, moved], queries, shape.group, instructions, threads: 1)
       let half = shape.group * shape.dim
       // Where a slot's bytes are does not change a bit.
-      let same = try decode([moved, moved], Array(queries[..<half] + queries[..<half]), shape.group, threads: 3)
+      let same = try decode(
+        [moved, moved], Array(queries[..<half] + queries[..<half]), shape.group, instructions, threads: 3)
       #expect(out[..<half].map(\.bitPattern) == same[..<half].map(\.bitPattern))
       for query in 0..<2 * shape.group {
         let own = Array(queries[query * shape.dim..<(query + 1) * shape.dim])
         let expected = Reference.attention(query: own, keys: slots.keys, values: slots.values)
         for channel in 0..<shape.dim {
           let ours = Double(out[query * shape.dim + channel])
-          #expect(abs(ours - expected[channel]) <= attentionTolerance(shape.dim, count), "\(count) slots")
+          #expect(
+            abs(ours - expected[channel]) <= attentionTolerance(shape.dim, count), "\(count) slots, \(instructions)")
         }
       }
     }
   }
 
-  private func decode(_ heads: [Slots], _ queries: [Float], _ group: Int, threads: Int) throws -> [Float] {
+  private func decode(_ heads: [Slots], _ queries: [Float], _ group: Int, _ instructions: InstructionSet, threads: Int)
+    throws -> [Float]
+  {
     let dim = heads[0].layout.headDim
     let stride = DecodeAttention.scratchCount(group: group, headDim: dim)
     let (out, scratch) = (FloatBuffer(queries.count), FloatBuffer(threads * stride))
@@ -101,7 +135,7 @@ struct AttentionTests {
         guard let spans = spans.baseAddress, let queries = queries.baseAddress else { return }
         let work = DecodeAttention(
           spans: spans, queries: queries, output: out.base, sequences: 1, kvHeads: heads.count, group: group,
-          scratch: scratch.base, scratchStride: stride)
+          scratch: scratch.base, scratchStride: stride, instructions: instructions)
         pool.run(tasks: work.tasks, work)
       }
     }
@@ -187,7 +221,7 @@ struct AttentionTests {
             let work = PrefillAttention(
               spans: spans, lifetimes: lifetimes, queries: queries, keys: keys, values: values, output: out.base,
               firstPosition: first, tokens: tokens, kvHeads: heads.count, group: group, scratch: scratch.base,
-              scratchStride: stride)
+              scratchStride: stride, instructions: .best)
             pool.run(tasks: work.tasks, work)
           }
         }

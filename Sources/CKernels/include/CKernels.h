@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "attention.h"
 #include "blocks.h"
 
 // Sleeps while *word == expected (Linux futex, private to the process). May wake for no reason: callers loop.

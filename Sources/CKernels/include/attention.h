@@ -1,0 +1,28 @@
+// Attention over one page of sixteen slots, for all query heads that share it. The layout of a page is the caller's
+// knowledge: here are a matrix of keys, channels by slots, and one of values, slots by channels, in a stored type.
+
+#ifndef CKERNELS_ATTENTION_H
+#define CKERNELS_ATTENTION_H
+
+#include <stdint.h>
+
+// scores[r * stride + j] = sum over c of q[c * group + r] * keys[c * 16 + j], for r below group and j below 16, channel
+// after channel. q is [channels][group].
+typedef void dms_scores(const float *q, int64_t group, int64_t channels, const void *keys, float *scores, int64_t stride);
+
+// out[r * channels + c] += sum over j below live of weights[r * stride + j] * values[j * channels + c], slot after slot.
+typedef void dms_weigh(const float *weights, int64_t stride, int64_t group, int64_t channels, const void *values, int64_t live,
+                       float *out);
+
+dms_scores dms_scores_f32_avx2, dms_scores_bf16_avx2, dms_scores_f16_avx2;
+dms_weigh dms_weigh_f32_avx2, dms_weigh_bf16_avx2, dms_weigh_f16_avx2;
+dms_scores dms_scores_f32_avx512, dms_scores_bf16_avx512, dms_scores_f16_avx512;
+dms_weigh dms_weigh_f32_avx512, dms_weigh_bf16_avx512, dms_weigh_f16_avx512;
+
+// Makes weights of `count` scores, a multiple of 16, relative to the largest so far: maximum and sum go on, and the output
+// of what came before, `channels` numbers, is brought to the new base. Scores may be -inf; if all are, nothing changes.
+typedef void dms_fold_softmax(float *scores, int64_t count, float *maximum, float *sum, float *out, int64_t channels);
+
+dms_fold_softmax dms_fold_softmax_avx2, dms_fold_softmax_avx512;
+
+#endif

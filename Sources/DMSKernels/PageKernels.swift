@@ -1,0 +1,102 @@
+// The inner loops of decoding's attention over one page, in the instruction set that was chosen: the one place that chooses.
+// The portable ones are here; those in C are their siblings with wider registers.
+//
+// R query heads that share a KV head · D head dim
+
+import CKernels
+import DMSTensor
+
+struct PageKernels {
+  let instructions: InstructionSet
+  let group: Int
+  let dim: Int
+  /// Numbers from one query head's scores to the next one's.
+  let stride: Int
+
+  /// Whether keys and values can be read in this type; otherwise they must be widened to F32 first.
+  func reads(_ type: ElementType) -> Bool { type == .f32 || instructions.hasAVX2 }
+
+  /// `scores[r, 0..<16] = Σ_d q[d, r] · keys[d, 0..<16]`.
+  @inline(__always)
+  func score(
+    _ q: UnsafePointer<Float>, _ keys: UnsafeRawPointer, _ type: ElementType, _ scores: UnsafeMutablePointer<Float>
+  ) {
+    let (group, dim, stride) = (Int64(self.group), Int64(self.dim), Int64(self.stride))
+    switch (instructions.has512Bits, instructions.hasAVX2, type) {
+    case (true, _, .f32): dms_scores_f32_avx512(q, group, dim, keys, scores, stride)
+    case (true, _, .bf16): dms_scores_bf16_avx512(q, group, dim, keys, scores, stride)
+    case (true, _, _): dms_scores_f16_avx512(q, group, dim, keys, scores, stride)
+    case (_, true, .f32): dms_scores_f32_avx2(q, group, dim, keys, scores, stride)
+    case (_, true, .bf16): dms_scores_bf16_avx2(q, group, dim, keys, scores, stride)
+    case (_, true, _): dms_scores_f16_avx2(q, group, dim, keys, scores, stride)
+    default: portableScore(q, keys, scores)
+    }
+  }
+
+  /// `out[r, d] += Σ_j weights[r, j] · values[j, d]` over the live slots of a page.
+  @inline(__always)
+  func weigh(
+    _ weights: UnsafePointer<Float>, _ values: UnsafeRawPointer, _ type: ElementType, live: Int,
+    _ out: UnsafeMutablePointer<Float>
+  ) {
+    let (group, dim, stride, slots) = (Int64(self.group), Int64(self.dim), Int64(self.stride), Int64(live))
+    switch (instructions.has512Bits, instructions.hasAVX2, type) {
+    case (true, _, .f32): dms_weigh_f32_avx512(weights, stride, group, dim, values, slots, out)
+    case (true, _, .bf16): dms_weigh_bf16_avx512(weights, stride, group, dim, values, slots, out)
+    case (true, _, _): dms_weigh_f16_avx512(weights, stride, group, dim, values, slots, out)
+    case (_, true, .f32): dms_weigh_f32_avx2(weights, stride, group, dim, values, slots, out)
+    case (_, true, .bf16): dms_weigh_bf16_avx2(weights, stride, group, dim, values, slots, out)
+    case (_, true, _): dms_weigh_f16_avx2(weights, stride, group, dim, values, slots, out)
+    default: portableWeigh(weights, values, live, out)
+    }
+  }
+
+  private func portableScore(
+    _ q: UnsafePointer<Float>, _ keys: UnsafeRawPointer, _ scores: UnsafeMutablePointer<Float>
+  ) {
+    var query = 0
+    while query < group {
+      // Two queries share a load of the keys; the last may be alone.
+      let other = min(query + 1, group - 1)
+      var (first, second) = (SIMD16<Float>(), SIMD16<Float>())
+      for channel in 0..<dim {
+        let row = keys.loadUnaligned(fromByteOffset: channel * 64, as: SIMD16<Float>.self)
+        first += row * q[channel * group + query]
+        second += row * q[channel * group + other]
+      }
+      store(first, scores + query * stride)
+      store(second, scores + other * stride)
+      query += 2
+    }
+  }
+
+  private func portableWeigh(
+    _ weights: UnsafePointer<Float>, _ values: UnsafeRawPointer, _ live: Int, _ out: UnsafeMutablePointer<Float>
+  ) {
+    let values = values.assumingMemoryBound(to: Float.self)
+    for query in 0..<group {
+      let weight = weights + query * stride
+      let sums = out + query * dim
+      var channel = 0
+      while channel + 16 <= dim {
+        var sum = UnsafeRawPointer(sums + channel).loadUnaligned(as: SIMD16<Float>.self)
+        for slot in 0..<live {
+          sum += UnsafeRawPointer(values + slot * dim + channel).loadUnaligned(as: SIMD16<Float>.self) * weight[slot]
+        }
+        store(sum, sums + channel)
+        channel += 16
+      }
+      while channel < dim {
+        var sum = sums[channel]
+        for slot in 0..<live { sum += values[slot * dim + channel] * weight[slot] }
+        sums[channel] = sum
+        channel += 1
+      }
+    }
+  }
+}
+
+@inline(__always)
+private func store(_ vector: SIMD16<Float>, _ pointer: UnsafeMutablePointer<Float>) {
+  UnsafeMutableRawPointer(pointer).storeBytes(of: vector, as: SIMD16<Float>.self)
+}
