@@ -38,6 +38,12 @@ public struct ModelConfiguration: Sendable, Equatable {
   /// `nil` for a checkpoint that was not taught to forget.
   public let dms: DMSSettings?
 
+  /// Numbers in the linear maps, the embedding and the head: all but a few thousandths of a checkpoint.
+  public var parameters: Int {
+    let attention = hidden * headDim * (2 * heads + 2 * kvHeads)
+    return layers * (attention + 3 * hidden * intermediate) + vocabulary * hidden * (tiedEmbeddings ? 1 : 2)
+  }
+
   /// Bounds far above every model, low enough that products of sizes (parameters, bytes of a cache) stay within 62 bits.
   static let largestContext = 1 << 28
   private static let counts = 1...1024

@@ -59,6 +59,10 @@ struct EngineOptions: ParsableArguments {
 
   /// - Parameter defaultType: the type of keys and values when none is asked for; `nil` follows the weights.
   func engine(_ decoder: Decoder, defaultType: ElementType? = nil) throws -> Engine {
+    try Engine(decoder, options(decoder, defaultType: defaultType))
+  }
+
+  func options(_ decoder: Decoder, defaultType: ElementType? = nil) -> Engine.Options {
     var options = Engine.Options()
     options.threads = threads
     options.context = context
@@ -71,7 +75,7 @@ struct EngineOptions: ParsableArguments {
       options.logger.warning(
         "--context \(context) is beyond the \(decoder.configuration.context) positions that this model was made for")
     }
-    return try Engine(decoder, options)
+    return options
   }
 }
 

@@ -26,24 +26,37 @@ public final class Decoder: @unchecked Sendable {
   let weights: DecoderWeights
   /// Radians per position of each channel pair, `[D / 2]`.
   let frequencies: [Float]
-  private let checkpoint: Checkpoint
+  private let checkpoint: Checkpoint?
 
   /// - Throws: `InputError` for a tensor that is missing or has the wrong shape or type.
-  public init(_ checkpoint: Checkpoint, _ options: Options = Options()) throws {
+  public convenience init(_ checkpoint: Checkpoint, _ options: Options = Options()) throws {
+    try self.init(checkpoint.configuration, checkpoint, options)
+  }
+
+  /// A decoder of this shape with random weights (BF16 where they are to be as stored), for measuring speed.
+  public convenience init(random shape: ModelConfiguration, _ options: Options = Options()) throws {
+    try self.init(shape, nil, options)
+  }
+
+  private init(_ shape: ModelConfiguration, _ checkpoint: Checkpoint?, _ options: Options) throws {
     self.checkpoint = checkpoint
-    configuration = checkpoint.configuration
+    configuration = shape
     weightFormat = options.weights
-    let threads = options.weights == .asStored ? 1 : options.threads
-    let pool = try Workers(asked: threads, kvHeads: configuration.kvHeads).pool()
+    let maps = checkpoint != nil && options.weights == .asStored
+    let pool = try Workers(asked: maps ? 1 : options.threads, kvHeads: shape.kvHeads).pool()
+    let conversion = WeightConversion(
+      options.weights, pool: pool, total: checkpoint?.parameters ?? shape.parameters, progress: options.progress)
     weights = try DecoderWeights(
-      checkpoint,
-      WeightConversion(options.weights, pool: pool, total: checkpoint.parameters, progress: options.progress))
+      WeightSource(shape: shape, checkpoint: checkpoint, conversion: conversion), conversion)
     var frequencies = configuration.rope.frequencies(headDim: configuration.headDim)
     frequencies.withUnsafeMutableBufferPointer { buffer in
       if let base = buffer.baseAddress { round(base, buffer.count, to: options.rotaryType) }
     }
     self.frequencies = frequencies
   }
+
+  /// Bytes of weights that a decode step reads, whatever the number of its sequences.
+  public var stepBytes: Int { weights.stepBytes }
 
   var computesInF32: Bool {
     if case .stored(let matrix) = weights.embedding { return matrix.type == .f32 }

@@ -63,8 +63,7 @@ struct DecoderWeights {
   /// What was converted, and so is not in the checkpoint's files.
   private let owned: [OwnedBytes]
 
-  init(_ checkpoint: Checkpoint, _ conversion: WeightConversion) throws {
-    let source = WeightSource(checkpoint: checkpoint, conversion: conversion)
+  init(_ source: WeightSource, _ conversion: WeightConversion) throws {
     let shape = source.shape
     embedding = try source.matrix("model.embed_tokens.weight", shape.vocabulary, shape.hidden)
     layers = try (0..<shape.layers).map { try LayerWeights(source, layer: $0) }
@@ -75,21 +74,38 @@ struct DecoderWeights {
   }
 }
 
-/// Takes tensors from a checkpoint in the forms that the decoder wants.
+extension DecoderWeights {
+  /// Bytes that a decode step reads, whatever the number of its sequences.
+  var stepBytes: Int {
+    layers.reduce(head.bytes.count) { sum, layer in
+      [layer.query, layer.key, layer.value, layer.output, layer.gate, layer.up, layer.down].reduce(sum) {
+        $0 + $1.weights.bytes.count
+      }
+    }
+  }
+}
+
+/// Takes tensors from a checkpoint, or from nowhere, in the forms that the decoder wants.
 struct WeightSource {
-  let checkpoint: Checkpoint
+  let shape: ModelConfiguration
+  /// `nil`: the weights are random.
+  let checkpoint: Checkpoint?
   let conversion: WeightConversion
-  var shape: ModelConfiguration { checkpoint.configuration }
 
   func matrix(_ name: String, _ rows: Int, _ columns: Int, converted: Bool = true) throws -> Weights {
+    guard let checkpoint else { return conversion.random(rows, columns, converted: converted) }
     let stored = Matrix(try checkpoint.tensor(name, shape: [rows, columns]))
     return converted ? conversion.convert(stored) : .stored(stored)
   }
 
-  /// A small tensor as an fp32 copy.
+  /// A small tensor as an fp32 copy; ones, if the weights are random.
   func vector(_ name: String, _ count: Int) throws -> FloatBuffer {
-    let view = try checkpoint.tensor(name, shape: [count])
     let buffer = FloatBuffer(count)
+    guard let checkpoint else {
+      buffer.base.update(repeating: 1, count: count)
+      return buffer
+    }
+    let view = try checkpoint.tensor(name, shape: [count])
     if let base = view.bytes.baseAddress { widen(base, view.type, count, to: buffer.base) }
     return buffer
   }

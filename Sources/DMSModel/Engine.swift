@@ -18,6 +18,8 @@ public final class Engine {
     public var kvType: ElementType?
     /// Whether a DMS model forgets. Without, its borrowed channels stay zero all the same.
     public var eviction = true
+    /// Random decisions in the place of the model's, for measuring speed; the text then means nothing.
+    public var simulatedEviction: SimulatedEviction?
     /// The most sequences of one decode step.
     public var batch = 1
     /// The inner loops' instructions; `nil` chooses the best that the processor has.
@@ -40,6 +42,7 @@ public final class Engine {
   /// The most sequences of one decode step.
   public let batch: Int
   let chunk: Int
+  let simulated: SimulatedEviction?
   let pool: ThreadPool
   /// The heads of each memory node: its threads serve them first.
   let headShares: TaskShares
@@ -66,7 +69,13 @@ public final class Engine {
     batch = max(1, options.batch)
     // No call has more rows than the context or than a decode step has sequences.
     chunk = max(1, min(options.chunk, context))
-    if options.eviction, let dms = shape.dms, !dms.evictionDisabled {
+    simulated = options.eviction ? options.simulatedEviction : nil
+    if let simulated {
+      guard simulated.ratio >= 1, (1...(1 << 20)).contains(simulated.window) else {
+        throw InputError("a simulated ratio is 1 or more, its window 1 to \(1 << 20)")
+      }
+      policy = .delayed(window: simulated.window, shift: shape.dms?.shift ?? 0)
+    } else if options.eviction, let dms = shape.dms, !dms.evictionDisabled {
       policy = .delayed(window: dms.window, shift: dms.shift)
     } else {
       policy = .keepAll

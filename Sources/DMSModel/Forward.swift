@@ -66,6 +66,10 @@ extension Engine {
       try observe(.hidden, index, rows, workspace.hidden, shape.hidden)
       project(layer, rows, call)
       try decide(layer, index, rows)
+      switch call {
+      case .prefill(let cache): simulateDecisions(layer: index, rows: rows) { cache.tokensSeen + $0 }
+      case .decode(let caches): simulateDecisions(layer: index, rows: rows) { caches[$0].tokensSeen }
+      }
       try attend(index, rows, call)
       try observe(.attention, index, rows, workspace.attention, shape.heads * shape.headDim)
       linear(layer.output, workspace.attention, rows, to: workspace.delta, stride: shape.hidden, call)
@@ -121,14 +125,7 @@ extension Engine {
   /// The cache takes keys, values and decisions, and lends what the queries may see.
   private func attend(_ layer: Int, _ rows: Int, _ call: Call) throws {
     let shape = decoder.configuration
-    let (workspace, admission) = (self.workspace, self.workspace.admission)
-    let decisions = shape.dms != nil ? UnsafePointer(workspace.decisions.base) : nil
-    func store(_ layout: KVLayout, row: Int, tokens: Int) -> Admission.Store {
-      let offset = row * shape.kvHeads * shape.headDim
-      return Admission.Store(
-        admission, layout: layout, keys: workspace.keys.base + offset, values: workspace.values.base + offset,
-        tokens: tokens, kvHeads: shape.kvHeads)
-    }
+    let (workspace, admission, decisions) = (self.workspace, self.workspace.admission, self.decisions)
     switch call {
     case .prefill(let cache):
       let numbers = rows * shape.kvHeads * shape.headDim
@@ -145,13 +142,13 @@ extension Engine {
         scratch: workspace.scratch.base, scratchStride: workspace.scratchStride, instructions: instructions)
       pool.run(tasks: work.tasks, shares: headShares, work)
       try cache.place(layer: layer, tokens: rows, in: admission)
-      pool.run(tasks: shape.kvHeads, shares: headShares, store(cache.layout, row: 0, tokens: rows))
+      pool.run(tasks: shape.kvHeads, shares: headShares, stored(cache.layout, row: 0, tokens: rows))
     case .decode(let caches):
       for (row, cache) in caches.enumerated() {
         let logits = decisions.map { $0 + row * shape.kvHeads }
         cache.admit(layer: layer, tokens: 1, decisions: logits, attendsFirst: false, into: admission)
         try cache.place(layer: layer, tokens: 1, in: admission)
-        let stored = store(cache.layout, row: row, tokens: 1)
+        let stored = stored(cache.layout, row: row, tokens: 1)
         for kvHead in 0..<shape.kvHeads {
           stored.run(task: kvHead, worker: 0)
           (workspace.spans + row * shape.kvHeads + kvHead).initialize(to: cache.span(layer: layer, kvHead: kvHead))
@@ -163,6 +160,39 @@ extension Engine {
         scratchStride: workspace.scratchStride, instructions: instructions)
       pool.run(tasks: work.tasks, shares: headShares, work)
     }
+  }
+
+  /// `[rows, G]`, where there are any.
+  private var decisions: UnsafePointer<Float>? {
+    decoder.configuration.dms != nil || simulated != nil ? UnsafePointer(workspace.decisions.base) : nil
+  }
+
+  private func stored(_ layout: KVLayout, row: Int, tokens: Int) -> Admission.Store {
+    let kvHeads = decoder.configuration.kvHeads
+    let offset = row * kvHeads * decoder.configuration.headDim
+    return Admission.Store(
+      workspace.admission, layout: layout, keys: workspace.keys.base + offset,
+      values: workspace.values.base + offset, tokens: tokens, kvHeads: kvHeads)
+  }
+
+  /// Replaces the decisions of a call's tokens, if they are to be simulated.
+  func simulateDecisions(layer: Int, rows: Int, position: (Int) -> Int) {
+    guard let simulated else { return }
+    let kvHeads = decoder.configuration.kvHeads
+    for row in 0..<rows {
+      for kvHead in 0..<kvHeads {
+        workspace.decisions.base[row * kvHeads + kvHead] = simulated.logit(
+          layer: layer, kvHead: kvHead, position: position(row))
+      }
+    }
+  }
+
+  /// Gives the rows of the workspace's keys and values to a cache, attending to nothing.
+  func appendRows(_ rows: Int, to cache: SequenceCache, layer: Int) throws {
+    cache.admit(layer: layer, tokens: rows, decisions: decisions, attendsFirst: false, into: workspace.admission)
+    try cache.place(layer: layer, tokens: rows, in: workspace.admission)
+    let kvHeads = decoder.configuration.kvHeads
+    pool.run(tasks: kvHeads, shares: headShares, stored(cache.layout, row: 0, tokens: rows))
   }
 
   private func feedForward(_ layer: LayerWeights, _ rows: Int, _ call: Call) {

@@ -34,8 +34,8 @@ public enum WeightFormat: String, Sendable, CaseIterable {
 /// Converts matrices as they are loaded, on all threads, and keeps what it made.
 final class WeightConversion {
   let format: WeightFormat
-  private(set) var owned: [OwnedBytes] = []
-  private let pool: ThreadPool
+  fileprivate(set) var owned: [OwnedBytes] = []
+  fileprivate let pool: ThreadPool
   private let total: Int
   private var done = 0
   private let progress: ((Double) -> Void)?
@@ -71,6 +71,25 @@ final class WeightConversion {
     let work = TypeConversion(source, to: Matrix(view))
     pool.run(tasks: work.tasks, work)
     return .stored(Matrix(view))
+  }
+}
+
+extension WeightConversion {
+  /// A random matrix, in BF16 where no other form is asked for.
+  func random(_ rows: Int, _ columns: Int, converted: Bool) -> Weights {
+    let bytes = OwnedBytes(rows * columns * 2)
+    let numbers = bytes.buffer.bindMemory(to: UInt16.self)
+    if let base = numbers.baseAddress {
+      let fill = RandomFill(rows: rows, columns: columns, seed: UInt64(rows &* 31 &+ columns), numbers: base)
+      pool.run(tasks: fill.tasks, fill)
+    }
+    let source = Matrix(
+      TensorView(
+        type: .bf16, shape: [rows, columns],
+        bytes: UnsafeRawBufferPointer(rebasing: bytes.buffer[..<(rows * columns * 2)])))
+    let result = converted ? convert(source) : .stored(source)
+    if case .stored(let matrix) = result, matrix.base == source.base { owned.append(bytes) }
+    return withExtendedLifetime(bytes) { result }
   }
 }
 

@@ -134,6 +134,30 @@ struct CommandTests {
     }
   }
 
+  @Test func aBenchmarkNeedsNoModelAndCountsWhatItReads() throws {
+    let shape = "\(fixtures)/qwen3/config.json"
+    let outcome = try dms(
+      "bench", "--shape", shape, "--depth", "0,64", "--chains", "1,3", "--policy", "dense,dms", "--simulated-ratio",
+      "4",
+      "--simulated-window", "8", "--prompt", "9", "--generate", "3", "--repetitions", "2", "--json", "--threads", "2")
+    #expect(outcome.code == 0, "\(outcome.errors)")
+    let report = try #require(JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+    let results = try #require(report["results"] as? [[String: Any]])
+    #expect(results.count == 2 * 2 * 3)
+    for result in results {
+      let speed = try #require(result["tokensPerSecond"] as? [String: Any])
+      #expect((speed["samples"] as? [Double])?.count == 2 && (speed["median"] as? Double ?? 0) > 0)
+      #expect(result["kvBytes"] as? Int ?? 0 > 0)
+      // A dense cache holds the depth and what was decoded; a sparse one about a quarter of what left its window.
+      let live = try #require(result["liveTokens"] as? Double)
+      if result["work"] as? String == "decode", result["depth"] as? Int == 64 {
+        if result["policy"] as? String == "dense" { #expect(live >= 64) } else { #expect((10...45).contains(live)) }
+      }
+    }
+    try expectFailure(dms("bench", "--shape", shape, "--policy", "dms"), "nothing decides")
+    try expectFailure(dms("bench", "/nonexistent"), "no model")
+  }
+
   /// An answer that could not be written is a failure, whoever wrote it: the stream or `print`.
   @Test(
     .enabled(if: FileManager.default.fileExists(atPath: "/dev/full"), "needs /dev/full"),
@@ -164,7 +188,9 @@ struct CommandTests {
     ["trace", "m", "--split", "0", "--tokens", "t", "-o", "o"],
     ["run", "m", "p", "--max-tokens", "0"], ["run", "m", "p", "--tokens", "t"], ["run", "m", "p", "--kv-type", "q1"],
     ["compare", "a", "b", "--tolerance", "-1"], ["run", "m", "p", "--context", "0"],
-    ["run", "m", "p", "--stop", ""],
+    ["run", "m", "p", "--stop", ""], ["run", "m", "p", "--weights", "q9"], ["run", "m", "p", "--isa", "mmx"],
+    ["bench"], ["bench", "m", "--shape", "s"], ["bench", "m", "--depth", "x"], ["bench", "m", "--policy", "h2o"],
+    ["bench", "m", "--simulated-ratio", "0.5"], ["bench", "m", "--no-eviction"],
   ])
   func wrongUsageIsExitCodeTwo(arguments: [String]) throws { #expect(try run(arguments).code == 2) }
 

@@ -1,0 +1,145 @@
+// `dms bench`: how fast a model, or a mere shape, runs here. The measurements are in BenchRun, their forms in BenchReport.
+
+import ArgumentParser
+import DMSCheckpoint
+import DMSModel
+import DMSPlatform
+import DMSTensor
+import Glibc
+
+struct BenchCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Measure prefill and decoding at depths, for chains, policies, weight and cache types.",
+    discussion: """
+      A cache is brought to each depth with arbitrary keys and values, which takes no computing; prefill and decoding are \
+      then measured on it. Several chains are forks of one sequence. The policy "dense" keeps every token; "dms" forgets by \
+      the model's own decisions, or by random ones with --simulated-ratio.
+      """)
+
+  @Argument(help: "A Hugging Face model folder.")
+  var model: String?
+
+  @Option(help: "Instead of a model: a config.json, or a folder with one; weights of that shape are drawn at random.")
+  var shape: String?
+
+  @Option(help: "Depths in tokens, as 0,4096,16384.")
+  var depth = "0"
+
+  @Option(help: "Numbers of parallel chains, as 1,8.")
+  var chains = "1"
+
+  @Option(help: "Policies: dense, dms, or both as dense,dms. Default: the model's own.")
+  var policy: String?
+
+  @Option(help: "Tokens of a prefill; 0 measures none.")
+  var prompt = 512
+
+  @Option(help: "Decode steps of a measurement; 0 measures none.")
+  var generate = 64
+
+  @Option(help: "Measurements of each kind; the median is reported, with the lowest and the highest.")
+  var repetitions = 3
+
+  @Option(help: "Draw evictions at random so that one of so many tokens survives its window.")
+  var simulatedRatio: Double?
+
+  @Option(help: "The window of simulated evictions, in tokens. Default: the model's, or 256.")
+  var simulatedWindow: Int?
+
+  @Flag(help: "One JSON object on stdout.")
+  var json = false
+
+  @Flag(help: "A Markdown table.")
+  var markdown = false
+
+  @OptionGroup var engineOptions: EngineOptions
+
+  mutating func validate() throws {
+    guard (model == nil) != (shape == nil) else { throw ValidationError("give either a model folder or --shape") }
+    guard !(json && markdown) else { throw ValidationError("give either --json or --markdown") }
+    _ = try numbers(depth, "--depth", 0...(1 << 24))
+    _ = try numbers(chains, "--chains", 1...1024)
+    guard (0...65_536).contains(prompt) else { throw ValidationError("--prompt must be 0 to 65536") }
+    guard (0...65_536).contains(generate) else { throw ValidationError("--generate must be 0 to 65536") }
+    guard (1...1000).contains(repetitions) else { throw ValidationError("--repetitions must be 1 to 1000") }
+    guard prompt + generate > 0 else { throw ValidationError("--prompt or --generate must be positive") }
+    guard simulatedRatio.map({ $0 >= 1 && $0 <= 1e6 }) ?? true else {
+      throw ValidationError("--simulated-ratio must be 1 to 1000000")
+    }
+    guard simulatedWindow.map({ (1...65_536).contains($0) }) ?? true else {
+      throw ValidationError("--simulated-window must be 1 to 65536")
+    }
+    guard simulatedWindow == nil || simulatedRatio != nil else {
+      throw ValidationError("--simulated-window needs --simulated-ratio")
+    }
+    guard !engineOptions.noEviction else { throw ValidationError("use --policy dense instead of --no-eviction") }
+    _ = try policies()
+  }
+
+  private func numbers(_ text: String, _ option: String, _ range: ClosedRange<Int>) throws -> [Int] {
+    try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
+      guard let number = Int(part), range.contains(number) else {
+        throw ValidationError(
+          "\(option) needs numbers from \(range.lowerBound) to \(range.upperBound), not \"\(text)\"")
+      }
+      return number
+    }
+  }
+
+  private func policies() throws -> [BenchRun.Policy]? {
+    try policy.map { text in
+      try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
+        guard let policy = BenchRun.Policy(rawValue: String(part)) else {
+          throw ValidationError("--policy needs dense, dms or dense,dms, not \"\(text)\"")
+        }
+        return policy
+      }
+    }
+  }
+
+  mutating func run() throws {
+    let decoder: Decoder
+    if let shape {
+      let folder = shape.hasSuffix("config.json") ? String(shape.dropLast("config.json".count)) : shape
+      decoder = try Decoder(
+        random: ModelConfiguration(folder: folder.isEmpty ? "." : folder), engineOptions.loading())
+    } else {
+      decoder = try Decoder(Checkpoint(folder: model ?? ""), engineOptions.loading())
+    }
+    let forgets = decoder.configuration.dms != nil || simulatedRatio != nil
+    let policies = try policies() ?? [forgets ? .dms : .dense]
+    guard forgets || !policies.contains(.dms) else {
+      throw InputError(
+        "this model was not taught to forget", at: "--policy dms", remedy: "give --simulated-ratio to draw evictions")
+    }
+    Interrupt.watch()
+    let depths = Set(try numbers(depth, "--depth", 0...(1 << 24))).sorted()
+    let chains = try numbers(self.chains, "--chains", 1...1024)
+    var results: [BenchRun.Result] = []
+    let threads = try engineOptions.engine(decoder).threads
+    let bandwidth = try MemoryBandwidth(threads: threads).best(of: 5)
+    for policy in policies {
+      var options = engineOptions.options(decoder)
+      options.context = (depths.last ?? 0) + prompt + generate * (repetitions + 1) + 16
+      options.batch = chains.max() ?? 1
+      options.eviction = policy == .dms
+      options.simulatedEviction = simulatedRatio.map {
+        SimulatedEviction(ratio: $0, window: simulatedWindow ?? decoder.configuration.dms?.window ?? 256)
+      }
+      let run = BenchRun(
+        engine: try Engine(decoder, options), policy: policy, prompt: prompt, steps: generate,
+        repetitions: repetitions, bandwidth: bandwidth)
+      try run.measure(depths: depths, chains: chains) { result in
+        results.append(result)
+        if !json && !markdown { try writeAnswer(result.line + "\n") }
+      }
+    }
+    let report = BenchReport(
+      decoder: decoder, source: model ?? shape ?? "", threads: threads, bandwidth: bandwidth,
+      instructions: engineOptions.options(decoder).instructions ?? .best, results: results)
+    if json { try writeAnswer(report.json + "\n") }
+    if markdown { try writeAnswer(report.markdown) }
+    printError(report.summary)
+  }
+}

@@ -1,0 +1,63 @@
+// The results of `dms bench` as lines, JSON and Markdown, with what produced them.
+
+import DMSCheckpoint
+import DMSKernels
+import DMSModel
+import DMSPlatform
+
+struct BenchReport {
+  let decoder: Decoder
+  let source: String
+  let threads: Int
+  let bandwidth: Double
+  let instructions: InstructionSet
+  let results: [BenchRun.Result]
+
+  var summary: String {
+    "\(threads) threads, \(instructions.rawValue), memory \(decimals(bandwidth / 1e9, 1)) GB/s, weights "
+      + "\(byteCount(decoder.stepBytes)) a step, peak resident \(byteCount(MemoryAccounting.peakResidentBytes()))"
+  }
+
+  var json: String {
+    let cells = results.map { result in
+      "{\"work\":\"\(result.work.rawValue)\",\"depth\":\(result.depth),\"chains\":\(result.chains),"
+        + "\"policy\":\"\(result.policy.rawValue)\",\"weights\":\(quoted(result.weights)),"
+        + "\"kvType\":\(quoted(result.kvType)),\"tokensPerSecond\":{\"median\":\(result.median),"
+        + "\"low\":\(result.samples.min() ?? 0),\"high\":\(result.samples.max() ?? 0),"
+        + "\"samples\":[\(result.samples.map { "\($0)" }.joined(separator: ","))]},"
+        + "\"bytesPerToken\":\(result.bytesPerToken),\"bandwidthShare\":\(result.bandwidthShare),"
+        + "\"kvBytes\":\(result.kvBytes),\"liveTokens\":\(result.liveTokens)}"
+    }
+    return "{\"model\":\(quoted(source)),\"threads\":\(threads),\"instructions\":\"\(instructions.rawValue)\","
+      + "\"bandwidthBytesPerSecond\":\(bandwidth),\"weightBytes\":\(decoder.stepBytes),"
+      + "\"peakResidentBytes\":\(MemoryAccounting.peakResidentBytes()),\"results\":[\(cells.joined(separator: ","))]}"
+  }
+
+  var markdown: String {
+    var text =
+      "| work | policy | depth | chains | weights | cache | tokens/s | low–high | MiB/token | of memory | KV |\n"
+    text += "|---|---|---|---|---|---|---|---|---|---|---|\n"
+    for result in results { text += "| \(result.cells.joined(separator: " | ")) |\n" }
+    return text
+  }
+}
+
+extension BenchRun.Result {
+  var cells: [String] {
+    [
+      work.rawValue, policy.rawValue, "\(depth)", "\(chains)", weights, kvType, decimals(median, 1),
+      "\(decimals(samples.min() ?? 0, 1))–\(decimals(samples.max() ?? 0, 1))",
+      work == .decode ? decimals(bytesPerToken / 0x1p20, 1) : "",
+      work == .decode ? "\(decimals(100 * bandwidthShare, 0)) %" : "", byteCount(kvBytes),
+    ]
+  }
+
+  var line: String {
+    let reads =
+      work == .decode
+      ? " · \(decimals(bytesPerToken / 0x1p20, 1)) MiB a token, \(decimals(100 * bandwidthShare, 0)) % of memory" : ""
+    return "\(work.rawValue) \(policy.rawValue) depth \(depth) chains \(chains) weights \(weights) cache \(kvType): "
+      + "\(decimals(median, 1)) tokens/s (\(decimals(samples.min() ?? 0, 1))–\(decimals(samples.max() ?? 0, 1)))"
+      + reads + " · KV \(byteCount(kvBytes)), live \(decimals(liveTokens, 0))"
+  }
+}
