@@ -34,12 +34,18 @@ typedef __m512 floats_t;
 
 #else
 
-void dms_scores_f32_avx512(const float *q, int64_t group, int64_t channels, const void *keys, float *scores, int64_t stride) {}
-void dms_scores_bf16_avx512(const float *q, int64_t group, int64_t channels, const void *keys, float *scores, int64_t stride) {}
-void dms_scores_f16_avx512(const float *q, int64_t group, int64_t channels, const void *keys, float *scores, int64_t stride) {}
-void dms_weigh_f32_avx512(const float *w, int64_t s, int64_t g, int64_t c, const void *v, int64_t live, float *out) {}
-void dms_weigh_bf16_avx512(const float *w, int64_t s, int64_t g, int64_t c, const void *v, int64_t live, float *out) {}
-void dms_weigh_f16_avx512(const float *w, int64_t s, int64_t g, int64_t c, const void *v, int64_t live, float *out) {}
+void dms_scores_f32_avx512(const float *q, int64_t group, int64_t channels, const void *keys, const void *next,
+                           float *scores, int64_t stride) {}
+void dms_scores_bf16_avx512(const float *q, int64_t group, int64_t channels, const void *keys, const void *next,
+                           float *scores, int64_t stride) {}
+void dms_scores_f16_avx512(const float *q, int64_t group, int64_t channels, const void *keys, const void *next,
+                           float *scores, int64_t stride) {}
+void dms_weigh_f32_avx512(const float *w, int64_t s, int64_t g, int64_t c, const void *v, const void *next,
+                          int64_t live, float *out) {}
+void dms_weigh_bf16_avx512(const float *w, int64_t s, int64_t g, int64_t c, const void *v, const void *next,
+                          int64_t live, float *out) {}
+void dms_weigh_f16_avx512(const float *w, int64_t s, int64_t g, int64_t c, const void *v, const void *next,
+                          int64_t live, float *out) {}
 void dms_fold_softmax_avx512(float *scores, int64_t count, float *maximum, float *sum, float *out, int64_t channels) {}
 
 #endif

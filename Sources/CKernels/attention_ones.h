@@ -1,5 +1,9 @@
 // Single numbers in the stored types, for the channels beyond the last whole vector.
 
+typedef float f32_t;
+typedef uint16_t bf16_t;
+typedef uint16_t f16_t;
+
 __attribute__((always_inline)) static inline float one_f32(const void *p, int64_t i) { return ((const float *)p)[i]; }
 
 __attribute__((always_inline)) static inline float one_bf16(const void *p, int64_t i) {

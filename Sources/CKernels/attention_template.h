@@ -20,11 +20,12 @@
 
 #define SCORES(TYPE)                                                                                                      \
   INLINE void NAME(scores_tile_##TYPE)(int count, const float *q, int64_t group, int64_t channels, const void *keys,     \
-                                       float *scores, int64_t stride) {                                                  \
+                                       const void *next, float *scores, int64_t stride) {                                                  \
     floats_t sums[TILE][PARTS];                                                                                           \
     for (int r = 0; r < count; r++)                                                                                       \
       for (int p = 0; p < PARTS; p++) sums[r][p] = zero();                                                                \
     for (int64_t c = 0; c < channels; c++) {                                                                              \
+      __builtin_prefetch((const char *)next + c * 16 * (int64_t)sizeof(TYPE##_t));                                        \
       floats_t row[PARTS];                                                                                                \
       for (int p = 0; p < PARTS; p++) row[p] = load_##TYPE(keys, c * 16 + p * WIDTH);                                     \
       for (int r = 0; r < count; r++) {                                                                                   \
@@ -35,27 +36,28 @@
     for (int r = 0; r < count; r++)                                                                                       \
       for (int p = 0; p < PARTS; p++) store(scores + r * stride + p * WIDTH, sums[r][p]);                                 \
   }                                                                                                                       \
-  void NAME(dms_scores_##TYPE)(const float *q, int64_t group, int64_t channels, const void *keys, float *scores,          \
-                               int64_t stride) {                                                                          \
+  void NAME(dms_scores_##TYPE)(const float *q, int64_t group, int64_t channels, const void *keys, const void *next,       \
+                               float *scores, int64_t stride) {                                                                          \
     int64_t first = 0;                                                                                                    \
     for (; first + TILE <= group; first += TILE)                                                                          \
-      NAME(scores_tile_##TYPE)(TILE, q + first, group, channels, keys, scores + first * stride, stride);                  \
+      NAME(scores_tile_##TYPE)(TILE, q + first, group, channels, keys, next, scores + first * stride, stride);                  \
     EACH_COUNT(SCORES_CASE, TYPE, 0)                                                                                      \
   }
 #define SCORES_CASE(TYPE, COUNT, ...)                                                                              \
   case COUNT:                                                                                                      \
-    NAME(scores_tile_##TYPE)(COUNT, q + first, group, channels, keys, scores + first * stride, stride);            \
+    NAME(scores_tile_##TYPE)(COUNT, q + first, group, channels, keys, next, scores + first * stride, stride);            \
     break;
 
 #define WEIGH(TYPE)                                                                                                       \
   INLINE void NAME(weigh_tile_##TYPE)(int count, const float *weights, int64_t stride, int64_t channels,                 \
-                                      const void *values, int64_t live, float *out) {                                    \
+                                      const void *values, const void *next, int64_t live, float *out) {                  \
     int64_t c = 0;                                                                                                        \
     for (; c + 16 <= channels; c += 16) {                                                                                 \
       floats_t sums[TILE][PARTS];                                                                                         \
       for (int r = 0; r < count; r++)                                                                                     \
         for (int p = 0; p < PARTS; p++) sums[r][p] = load(out + r * channels + c + p * WIDTH);                            \
       for (int64_t j = 0; j < live; j++) {                                                                                \
+        __builtin_prefetch((const char *)next + (j * channels + c) * (int64_t)sizeof(TYPE##_t));                          \
         floats_t row[PARTS];                                                                                              \
         for (int p = 0; p < PARTS; p++) row[p] = load_##TYPE(values, j * channels + c + p * WIDTH);                       \
         for (int r = 0; r < count; r++) {                                                                                 \
@@ -72,15 +74,15 @@
           out[r * channels + c] += weights[r * stride + j] * one_##TYPE(values, j * channels + c);                        \
   }                                                                                                                       \
   void NAME(dms_weigh_##TYPE)(const float *weights, int64_t stride, int64_t group, int64_t channels, const void *values, \
-                              int64_t live, float *out) {                                                                 \
+                              const void *next, int64_t live, float *out) {                                                                 \
     int64_t first = 0;                                                                                                    \
     for (; first + TILE <= group; first += TILE)                                                                          \
-      NAME(weigh_tile_##TYPE)(TILE, weights + first * stride, stride, channels, values, live, out + first * channels);    \
+      NAME(weigh_tile_##TYPE)(TILE, weights + first * stride, stride, channels, values, next, live, out + first * channels);    \
     EACH_COUNT(WEIGH_CASE, TYPE, 0)                                                                                       \
   }
 #define WEIGH_CASE(TYPE, COUNT, ...)                                                                                     \
   case COUNT:                                                                                                            \
-    NAME(weigh_tile_##TYPE)(COUNT, weights + first * stride, stride, channels, values, live, out + first * channels);    \
+    NAME(weigh_tile_##TYPE)(COUNT, weights + first * stride, stride, channels, values, next, live, out + first * channels);    \
     break;
 
 EACH_TYPE(SCORES)

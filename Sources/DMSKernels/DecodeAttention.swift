@@ -72,6 +72,7 @@ public struct DecodeAttention: ParallelWork {
     maxima.update(repeating: -.infinity, count: group)
     sums.update(repeating: 0, count: group)
 
+    let lastPage = (span.slots - 1) / KVLayout.slotsPerPage
     var first = 0
     while first < span.slots {
       let count = min(Self.block, span.slots - first)
@@ -79,7 +80,8 @@ public struct DecodeAttention: ParallelWork {
       let pages = (count + KVLayout.slotsPerPage - 1) / KVLayout.slotsPerPage
       for index in 0..<pages {
         let (keys, type) = span.keys(page: firstPage + index, for: kernels, scratch: page)
-        kernels.score(scaled, keys, type, scores + index * KVLayout.slotsPerPage)
+        let next = index + 1 < pages ? span.keyBytes(page: firstPage + index + 1) : span.valueBytes(page: firstPage)
+        kernels.score(scaled, keys, type, next: next, scores + index * KVLayout.slotsPerPage)
       }
       for query in 0..<group {
         let row = scores + query * Self.block
@@ -91,8 +93,10 @@ public struct DecodeAttention: ParallelWork {
       }
       for index in 0..<pages {
         let (values, type) = span.values(page: firstPage + index, for: kernels, scratch: page)
+        let following = min(firstPage + index + 1, lastPage)
+        let next = index + 1 < pages ? span.valueBytes(page: following) : span.keyBytes(page: following)
         let live = min(KVLayout.slotsPerPage, count - index * KVLayout.slotsPerPage)
-        kernels.weigh(scores + index * KVLayout.slotsPerPage, values, type, live: live, out)
+        kernels.weigh(scores + index * KVLayout.slotsPerPage, values, type, next: next, live: live, out)
       }
       first += count
     }

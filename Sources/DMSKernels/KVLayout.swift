@@ -148,6 +148,9 @@ public struct KVSpan {
     return UnsafePointer(scratch)
   }
 
+  func keyBytes(page index: Int) -> UnsafeRawPointer { UnsafeRawPointer(pages[index].base) }
+  func valueBytes(page index: Int) -> UnsafeRawPointer { UnsafeRawPointer(pages[index].base + layout.valueOffset) }
+
   /// The keys of a page as the kernels can read them: in place where they can, otherwise as fp32 in `scratch`.
   @inline(__always)
   func keys(

@@ -16,19 +16,22 @@ struct PageKernels {
   /// Whether keys and values can be read in this type; otherwise they must be widened to F32 first.
   func reads(_ type: ElementType) -> Bool { type == .f32 || instructions.hasAVX2 }
 
+  /// While one page is read, `next` is fetched: what will be read thereafter.
+  ///
   /// `scores[r, 0..<16] = Σ_d q[d, r] · keys[d, 0..<16]`.
   @inline(__always)
   func score(
-    _ q: UnsafePointer<Float>, _ keys: UnsafeRawPointer, _ type: ElementType, _ scores: UnsafeMutablePointer<Float>
+    _ q: UnsafePointer<Float>, _ keys: UnsafeRawPointer, _ type: ElementType, next: UnsafeRawPointer,
+    _ scores: UnsafeMutablePointer<Float>
   ) {
     let (group, dim, stride) = (Int64(self.group), Int64(self.dim), Int64(self.stride))
     switch (instructions.has512Bits, instructions.hasAVX2, type) {
-    case (true, _, .f32): dms_scores_f32_avx512(q, group, dim, keys, scores, stride)
-    case (true, _, .bf16): dms_scores_bf16_avx512(q, group, dim, keys, scores, stride)
-    case (true, _, _): dms_scores_f16_avx512(q, group, dim, keys, scores, stride)
-    case (_, true, .f32): dms_scores_f32_avx2(q, group, dim, keys, scores, stride)
-    case (_, true, .bf16): dms_scores_bf16_avx2(q, group, dim, keys, scores, stride)
-    case (_, true, _): dms_scores_f16_avx2(q, group, dim, keys, scores, stride)
+    case (true, _, .f32): dms_scores_f32_avx512(q, group, dim, keys, next, scores, stride)
+    case (true, _, .bf16): dms_scores_bf16_avx512(q, group, dim, keys, next, scores, stride)
+    case (true, _, _): dms_scores_f16_avx512(q, group, dim, keys, next, scores, stride)
+    case (_, true, .f32): dms_scores_f32_avx2(q, group, dim, keys, next, scores, stride)
+    case (_, true, .bf16): dms_scores_bf16_avx2(q, group, dim, keys, next, scores, stride)
+    case (_, true, _): dms_scores_f16_avx2(q, group, dim, keys, next, scores, stride)
     default: portableScore(q, keys, scores)
     }
   }
@@ -36,17 +39,18 @@ struct PageKernels {
   /// `out[r, d] += Σ_j weights[r, j] · values[j, d]` over the live slots of a page.
   @inline(__always)
   func weigh(
-    _ weights: UnsafePointer<Float>, _ values: UnsafeRawPointer, _ type: ElementType, live: Int,
+    _ weights: UnsafePointer<Float>, _ values: UnsafeRawPointer, _ type: ElementType, next: UnsafeRawPointer,
+    live: Int,
     _ out: UnsafeMutablePointer<Float>
   ) {
     let (group, dim, stride, slots) = (Int64(self.group), Int64(self.dim), Int64(self.stride), Int64(live))
     switch (instructions.has512Bits, instructions.hasAVX2, type) {
-    case (true, _, .f32): dms_weigh_f32_avx512(weights, stride, group, dim, values, slots, out)
-    case (true, _, .bf16): dms_weigh_bf16_avx512(weights, stride, group, dim, values, slots, out)
-    case (true, _, _): dms_weigh_f16_avx512(weights, stride, group, dim, values, slots, out)
-    case (_, true, .f32): dms_weigh_f32_avx2(weights, stride, group, dim, values, slots, out)
-    case (_, true, .bf16): dms_weigh_bf16_avx2(weights, stride, group, dim, values, slots, out)
-    case (_, true, _): dms_weigh_f16_avx2(weights, stride, group, dim, values, slots, out)
+    case (true, _, .f32): dms_weigh_f32_avx512(weights, stride, group, dim, values, next, slots, out)
+    case (true, _, .bf16): dms_weigh_bf16_avx512(weights, stride, group, dim, values, next, slots, out)
+    case (true, _, _): dms_weigh_f16_avx512(weights, stride, group, dim, values, next, slots, out)
+    case (_, true, .f32): dms_weigh_f32_avx2(weights, stride, group, dim, values, next, slots, out)
+    case (_, true, .bf16): dms_weigh_bf16_avx2(weights, stride, group, dim, values, next, slots, out)
+    case (_, true, _): dms_weigh_f16_avx2(weights, stride, group, dim, values, next, slots, out)
     default: portableWeigh(weights, values, live, out)
     }
   }

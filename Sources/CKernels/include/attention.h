@@ -7,12 +7,14 @@
 #include <stdint.h>
 
 // scores[r * stride + j] = sum over c of q[c * group + r] * keys[c * 16 + j], for r below group and j below 16, channel
-// after channel. q is [channels][group].
-typedef void dms_scores(const float *q, int64_t group, int64_t channels, const void *keys, float *scores, int64_t stride);
+// after channel. q is [channels][group]. Meanwhile as much is fetched from `next`, what will be read thereafter: pages are
+// scattered and too short for the processor to see a stream.
+typedef void dms_scores(const float *q, int64_t group, int64_t channels, const void *keys, const void *next, float *scores,
+                        int64_t stride);
 
 // out[r * channels + c] += sum over j below live of weights[r * stride + j] * values[j * channels + c], slot after slot.
-typedef void dms_weigh(const float *weights, int64_t stride, int64_t group, int64_t channels, const void *values, int64_t live,
-                       float *out);
+typedef void dms_weigh(const float *weights, int64_t stride, int64_t group, int64_t channels, const void *values,
+                       const void *next, int64_t live, float *out);
 
 dms_scores dms_scores_f32_avx2, dms_scores_bf16_avx2, dms_scores_f16_avx2;
 dms_weigh dms_weigh_f32_avx2, dms_weigh_bf16_avx2, dms_weigh_f16_avx2;
