@@ -7,15 +7,30 @@ import DMSTensor
 
 struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "inspect", abstract: "Show a checkpoint's shape, DMS settings and memory needs.")
+    commandName: "inspect",
+    abstract: "Show a checkpoint's shape, DMS settings and memory needs, or the machine's abilities.")
 
   @Argument(help: "A Hugging Face model folder; config.json alone is enough for the cache's sizes.")
-  var model: String
+  var model: String?
+
+  @Flag(help: "Show processor, memory nodes, measured bandwidth and what would be chosen; takes a second or two.")
+  var hardware = false
 
   @Option(help: "How keys and values would be stored: f32, bf16 or f16.")
   var kvType: KVType?
 
+  mutating func validate() throws {
+    guard model != nil || hardware else { throw ValidationError("give a model folder or --hardware") }
+  }
+
   mutating func run() throws {
+    if hardware { try HardwareReport.show() }
+    guard let model else { return }
+    if hardware { print("") }
+    try show(model)
+  }
+
+  private func show(_ model: String) throws {
     let shape = try ModelConfiguration(folder: model)
     let checkpoint = try? Checkpoint(folder: model)
     let type = kvType?.element ?? (shape.storedType == .f32 ? .f32 : .bf16)

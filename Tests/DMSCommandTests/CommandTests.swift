@@ -158,6 +158,14 @@ struct CommandTests {
     try expectFailure(dms("bench", "/nonexistent"), "no model")
   }
 
+  @Test func theHardwareIsShownWithoutAModel() throws {
+    let outcome = try dms("inspect", "--hardware")
+    #expect(outcome.code == 0 && outcome.errors.isEmpty)
+    for line in ["instructions", "processors", "memory node", "threads", "memory reads"] {
+      #expect(outcome.output.contains(line), "\(line)")
+    }
+  }
+
   /// An answer that could not be written is a failure, whoever wrote it: the stream or `print`.
   @Test(
     .enabled(if: FileManager.default.fileExists(atPath: "/dev/full"), "needs /dev/full"),
@@ -189,7 +197,8 @@ struct CommandTests {
     ["run", "m", "p", "--max-tokens", "0"], ["run", "m", "p", "--tokens", "t"], ["run", "m", "p", "--kv-type", "q1"],
     ["compare", "a", "b", "--tolerance", "-1"], ["run", "m", "p", "--context", "0"],
     ["run", "m", "p", "--stop", ""], ["run", "m", "p", "--weights", "q9"], ["run", "m", "p", "--isa", "mmx"],
-    ["bench"], ["bench", "m", "--shape", "s"], ["bench", "m", "--depth", "x"], ["bench", "m", "--policy", "h2o"],
+    ["inspect"], ["bench"], ["bench", "m", "--shape", "s"], ["bench", "m", "--depth", "x"],
+    ["bench", "m", "--policy", "h2o"],
     ["bench", "m", "--simulated-ratio", "0.5"], ["bench", "m", "--no-eviction"],
   ])
   func wrongUsageIsExitCodeTwo(arguments: [String]) throws { #expect(try run(arguments).code == 2) }
