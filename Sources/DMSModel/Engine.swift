@@ -97,7 +97,8 @@ public final class Engine {
       "\(workers.count) threads, \(placement.memoryNodes.count) memory nodes, \(instructions.rawValue) instructions, cache in \(type.rawValue)"
     )
     workspace = Workspace(
-      shape, rows: max(chunk, batch), batch: batch, workers: pool.count, blocks: decoder.weightFormat.blocks != nil)
+      shape, rows: max(chunk, batch), batch: batch, workers: pool.count,
+      blocks: decoder.weightFormat.blocks != nil)
   }
 
   public var threads: Int { pool.count }

@@ -154,11 +154,17 @@ extension Engine {
           (workspace.spans + row * shape.kvHeads + kvHead).initialize(to: cache.span(layer: layer, kvHead: kvHead))
         }
       }
+      let longest = caches.reduce(0) { max($0, $1.tokensSeen + 1) }
+      workspace.reservePartials(
+        heads: rows * shape.kvHeads, slots: longest, group: shape.heads / shape.kvHeads, headDim: shape.headDim)
       let work = DecodeAttention(
         spans: workspace.spans, queries: workspace.queries.base, output: workspace.attention.base, sequences: rows,
         kvHeads: shape.kvHeads, group: shape.heads / shape.kvHeads, scratch: workspace.scratch.base,
-        scratchStride: workspace.scratchStride, instructions: instructions)
+        scratchStride: workspace.scratchStride,
+        partials: workspace.partials.base,
+        instructions: instructions)
       pool.run(tasks: work.tasks, shares: headShares, work)
+      if let combination = work.combination { pool.run(tasks: combination.tasks, shares: headShares, combination) }
     }
   }
 

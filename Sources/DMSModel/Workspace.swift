@@ -29,6 +29,8 @@ final class Workspace {
   let blockVectors: BlockVectors  // [N, widest]
   let scratch: FloatBuffer  // [workers, scratchStride]
   let scratchStride: Int
+  /// What the pieces of long heads found; grows with the longest.
+  private(set) var partials = FloatBuffer(0)  // [batch, G, partialCount]
   let admission: Admission
   let spans: UnsafeMutablePointer<KVSpan>  // [batch or 1, G]
 
@@ -57,6 +59,12 @@ final class Workspace {
     scratch = FloatBuffer(workers * scratchStride)
     admission = Admission(kvHeads: shape.kvHeads, capacity: rows)
     spans = .allocate(capacity: batch * shape.kvHeads)
+  }
+
+  /// Makes room for the pieces of `heads` heads of up to `slots` slots. Grows by half at least, so rarely.
+  func reservePartials(heads: Int, slots: Int, group: Int, headDim: Int) {
+    let count = heads * DecodeAttention.partialCount(slots: slots, group: group, headDim: headDim)
+    if count > partials.count { partials = FloatBuffer(max(count, partials.count / 2 * 3)) }
   }
 
   deinit { spans.deallocate() }

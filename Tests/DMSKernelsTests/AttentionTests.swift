@@ -98,7 +98,7 @@ struct AttentionTests {
   @Test(arguments: storedTypes, [(2, 1), (8, 3), (24, 2), (64, 6), (80, 7), (128, 4), (16, 12), (40, 5)])
   func decodingIsThatOfTheTwin(type: ElementType, shape: (dim: Int, group: Int)) throws {
     let layout = KVLayout(headDim: shape.dim, type: type)
-    let counts = [1, 15, 16, 17, 255, 256, 257, 513]
+    let counts = [1, 15, 16, 17, 255, 256, 257, 1024, 1025, 2300]
     for (count, instructions) in counts.flatMap({ count in InstructionSet.available.map { (count, $0) } }) {
       let slots = Slots(layout, count, seed: UInt64(count))
       let moved = Slots(layout, count, seed: UInt64(count)) { $0 % 3 == 1 || $0 == count - 1 }
@@ -130,13 +130,18 @@ struct AttentionTests {
     let (out, scratch) = (FloatBuffer(queries.count), FloatBuffer(threads * stride))
     let pool = try ThreadPool(threads: threads)
     let spans = heads.map(\.span)
+    let slots = spans.map(\.slots).max() ?? 0
+    let partials = FloatBuffer(
+      heads.count * DecodeAttention.partialCount(slots: slots, group: group, headDim: dim))
     spans.withUnsafeBufferPointer { spans in
       queries.withUnsafeBufferPointer { queries in
         guard let spans = spans.baseAddress, let queries = queries.baseAddress else { return }
         let work = DecodeAttention(
           spans: spans, queries: queries, output: out.base, sequences: 1, kvHeads: heads.count, group: group,
-          scratch: scratch.base, scratchStride: stride, instructions: instructions)
+          scratch: scratch.base, scratchStride: stride, partials: partials.base,
+          instructions: instructions)
         pool.run(tasks: work.tasks, work)
+        if let combination = work.combination { pool.run(tasks: combination.tasks, combination) }
       }
     }
     return withExtendedLifetime(heads) { Array(UnsafeBufferPointer(start: out.base, count: out.count)) }
