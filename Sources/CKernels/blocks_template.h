@@ -19,6 +19,7 @@ INLINE void NAME(tile)(int bits, int count, const uint8_t *w, const uint16_t *sc
     for (int v = 0; v < count; v++)
       for (int p = 0; p < PARTS; p++) dots[v][p] = bits == 8 ? start8(x_sums[v * blocks + b]) : start4(x_sums[v * blocks + b]);
     const int8_t *quads = x + b * 32;
+    __builtin_prefetch(scales + b * 16 + PREFETCH / 4);
     if (bits == 8) {
       for (int quad = 0; quad < 8; quad++)
         for (int p = 0; p < PARTS; p++) {

@@ -9,46 +9,59 @@ import DMSPlatform
 import DMSTensor
 
 public struct BlockProduct: ParallelWork {
-  /// Groups of sixteen rows of one task: small enough that a stalled core holds little back.
-  static let groupsPerTask = 4
+  /// Bytes of weights of one task: long enough for a stream to get going, short enough (a few microseconds) that a stalled
+  /// core holds little back.
+  static let bytesPerTask = 192 << 10
 
   let weights: BlockMatrix
-  let vectors: BlockVectors
+  // Pointers, not their owner: tasks would count its references against each other.
+  let numbers: UnsafePointer<Int8>
+  let scales: UnsafePointer<Float>
+  let sums: UnsafePointer<Int32>
   let count: Int
   let bias: UnsafePointer<Float>?
   let output: UnsafeMutablePointer<Float>
   let outputStride: Int
   let instructions: InstructionSet
+  /// Groups of sixteen rows of one task.
+  let groupsPerTask: Int
 
   /// Prepares `output[s, r] = Σ_k weights[r, k] · vectors[s, k] (+ bias[r])`.
   ///
   /// - Parameters:
-  ///   - vectors: at least `count`, of K columns.
+  ///   - vectors: at least `count`, of K columns. They must outlive the product.
   ///   - output: rows of `outputStride` numbers, at least R.
+  ///   - workers: threads that will share the tasks.
   ///   - instructions: must be available.
   public init(
     _ weights: BlockMatrix, vectors: BlockVectors, count: Int, bias: UnsafePointer<Float>?,
-    output: UnsafeMutablePointer<Float>, outputStride: Int, instructions: InstructionSet
+    output: UnsafeMutablePointer<Float>, outputStride: Int, workers: Int,
+    instructions: InstructionSet
   ) {
     self.weights = weights
-    self.vectors = vectors
+    numbers = UnsafePointer(vectors.numbers)
+    scales = UnsafePointer(vectors.scales)
+    sums = UnsafePointer(vectors.sums)
     self.count = count
     self.bias = bias
     self.output = output
     self.outputStride = outputStride
     self.instructions = instructions
+    let most = max(1, Self.bytesPerTask / (max(1, weights.columnBlocks) * (weights.format.blockBytes + 32)))
+    // A few tasks for every worker, where there are enough rows.
+    groupsPerTask = max(1, min(most, weights.groups / (4 * workers)))
   }
 
-  public var tasks: Int { (weights.groups + Self.groupsPerTask - 1) / Self.groupsPerTask }
+  public var tasks: Int { (weights.groups + groupsPerTask - 1) / groupsPerTask }
 
   public func run(task: Int, worker: Int) {
     let rows = BlockFormat.rowsPerGroup
-    let first = task * Self.groupsPerTask
+    let first = task * groupsPerTask
     // The last group may have rows that the output has no place for.
-    let whole = max(first, min(weights.rows / rows, first + Self.groupsPerTask))
+    let whole = max(first, min(weights.rows / rows, first + groupsPerTask))
     products(first, whole - first, output + first * rows, outputStride)
     let rest = weights.rows - whole * rows
-    if whole < first + Self.groupsPerTask, rest > 0 {
+    if whole < first + groupsPerTask, rest > 0 {
       for vector in 0..<count {
         withUnsafeTemporaryAllocation(of: Float.self, capacity: rows) { sums in
           guard let sums = sums.baseAddress else { return }
@@ -58,7 +71,7 @@ public struct BlockProduct: ParallelWork {
       }
     }
     guard let bias else { return }
-    let end = min(weights.rows, (first + Self.groupsPerTask) * rows)
+    let end = min(weights.rows, (first + groupsPerTask) * rows)
     for vector in 0..<count {
       for row in first * rows..<end { output[vector * outputStride + row] += bias[row] }
     }
@@ -76,7 +89,7 @@ public struct BlockProduct: ParallelWork {
       scales: (weights.scales + first * BlockFormat.rowsPerGroup * 2).assumingMemoryBound(to: UInt16.self),
       groups: Int64(groups), column_blocks: Int64(blocks))
     let x = dms_block_vectors(
-      numbers: vectors.numbers + place * 32, scales: vectors.scales + place, sums: vectors.sums + place,
+      numbers: numbers + place * 32, scales: scales + place, sums: sums + place,
       count: Int64(range.count))
     switch (weights.format, instructions) {
     case (_, .portable), (_, .neon): portable(w, x, out, stride)

@@ -56,7 +56,7 @@ public struct BlockQuantization: ParallelWork {
   ) {
     let inverse = scale == 0 ? 0 : 1 / scale
     for column in 0..<BlockFormat.columnsPerBlock {
-      let number = (numbers[column] * inverse).rounded(.toNearestOrEven)
+      let number = nearest(numbers[column] * inverse)
       let (quad, lane) = (column / 4, row * 4 + column % 4)
       switch result.format {
       case .q8: bytes[quad * 64 + lane] = UInt8(max(-127, min(127, number)) + 128)
@@ -74,23 +74,34 @@ private func eightBitScale(_ numbers: UnsafePointer<Float>) -> Float {
   return scale.isFinite ? scale : 0
 }
 
+/// The nearest integer, ties to even, of a number below 2²²: without the library call of `rounded`.
+@inline(__always)
+private func nearest(_ x: Float) -> Float { (x + 12_582_912) - 12_582_912 }
+
+@inline(__always)
+private func squaredError(_ numbers: SIMD16<Float>, _ scale: Float) -> SIMD16<Float> {
+  let nearest = (numbers * (1 / scale) + 12_582_912) - 12_582_912
+  let clamped = nearest.replacing(with: -8, where: nearest .< -8).replacing(with: 7, where: nearest .> 7)
+  let difference = numbers - clamped * scale
+  return difference * difference
+}
+
 /// Of the scales that map the number of largest magnitude near −8 (or 7), the one with the least squared error.
 private func fourBitScale(_ numbers: UnsafePointer<Float>) -> Float {
   var extreme: Float = 0
   for index in 0..<BlockFormat.columnsPerBlock where abs(numbers[index]) > abs(extreme) { extreme = numbers[index] }
   guard extreme != 0, extreme.isFinite else { return 0 }
   var (best, least) = (Float(0), Float.infinity)
+  let source = UnsafeRawPointer(numbers)
+  let halves = (
+    source.loadUnaligned(as: SIMD16<Float>.self), source.loadUnaligned(fromByteOffset: 64, as: SIMD16<Float>.self)
+  )
   for step in 0..<9 {
     let scale = float(bf16: bf16(extreme / (-8.6 + 0.2 * Float(step))))
     guard scale != 0 else { continue }
-    let inverse = 1 / scale
-    var error: Float = 0
-    for index in 0..<BlockFormat.columnsPerBlock {
-      let rounded = max(-8, min(7, (numbers[index] * inverse).rounded(.toNearestOrEven)))
-      let difference = numbers[index] - rounded * scale
-      error += difference * difference
-    }
-    if error < least { (best, least) = (scale, error) }
+    let error = squaredError(halves.0, scale) + squaredError(halves.1, scale)
+    let total = fold(error)
+    if total < least { (best, least) = (scale, total) }
   }
   return best
 }
@@ -157,7 +168,7 @@ public final class BlockVectors: @unchecked Sendable {
       let inverse = scale > 0 ? 1 / scale : 0
       var sum: Int32 = 0
       for column in 0..<32 {
-        let number = column < count ? (x[column] * inverse).rounded(.toNearestOrEven) : 0
+        let number = column < count ? nearest(x[column] * inverse) : 0
         out[column] = Int8(max(-127, min(127, number)))
         sum += Int32(out[column])
       }

@@ -183,7 +183,7 @@ enum F16Row: WeightRow {
 }
 
 @inline(__always)
-private func fold(_ sum: SIMD16<Float>) -> Float {
+func fold(_ sum: SIMD16<Float>) -> Float {
   let eight = sum.lowHalf + sum.highHalf
   let four = eight.lowHalf + eight.highHalf
   return (four[0] + four[2]) + (four[1] + four[3])

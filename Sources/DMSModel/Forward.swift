@@ -241,7 +241,7 @@ extension Engine {
       return .blocks(
         BlockProduct(
           weights, vectors: workspace.blockVectors, count: rows, bias: bias, output: output, outputStride: stride,
-          instructions: instructions))
+          workers: pool.count, instructions: instructions))
     case (.stored(let weights), .rows):
       return .rows(
         MatrixProduct(

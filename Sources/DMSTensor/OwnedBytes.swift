@@ -1,10 +1,19 @@
 // Owned memory for what is neither mapped nor fp32 scratch.
 
+import Glibc
+
 /// Bytes at a fixed, 64-byte aligned address, not initialised: the thread that writes a page first decides where it lies.
+/// Large ones ask for huge pages, which streaming through them repays.
 public final class OwnedBytes: @unchecked Sendable {
+  private static let hugePage = 2 << 20
   public let buffer: UnsafeMutableRawBufferPointer
 
-  public init(_ count: Int) { buffer = .allocate(byteCount: max(1, count), alignment: 64) }
+  public init(_ count: Int) {
+    let isLarge = count >= 2 * Self.hugePage
+    buffer = .allocate(byteCount: max(1, count), alignment: isLarge ? Self.hugePage : 64)
+    // A hint: where the system has none, nothing changes.
+    if isLarge { madvise(buffer.baseAddress, buffer.count, MADV_HUGEPAGE) }
+  }
 
   deinit { buffer.deallocate() }
 }

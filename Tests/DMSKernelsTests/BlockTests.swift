@@ -114,7 +114,7 @@ struct BlockTests {
     bias.withUnsafeBufferPointer { bias in
       let work = BlockProduct(
         weights, vectors: vectors, count: count, bias: bias.baseAddress, output: out.base, outputStride: weights.rows,
-        instructions: instructions)
+        workers: threads, instructions: instructions)
       pool.run(tasks: work.tasks, work)
     }
     return Array(UnsafeBufferPointer(start: out.base, count: out.count))
