@@ -17,11 +17,13 @@ typedef __m256 floats_t;
 #define load_bf16(p, i) \
   _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)((const uint16_t *)(p) + (i)))), 16))
 #define load_f16(p, i) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)((const uint16_t *)(p) + (i))))
+#define load_q8(p, i) _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)((const int8_t *)(p) + (i)))))
 #define load(p) _mm256_loadu_ps(p)
 #define store(p, v) _mm256_storeu_ps(p, v)
 #define broadcast(x) _mm256_set1_ps(x)
 #define zero() _mm256_setzero_ps()
 #define fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define times(a, b) _mm256_mul_ps(a, b)
 #define minus(a, b) _mm256_sub_ps(a, b)
 #define larger(a, b) _mm256_max_ps(a, b)
 #define round_even(x) _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
@@ -42,11 +44,15 @@ void dms_scores_bf16_avx2(const float *q, int64_t group, int64_t channels, const
                            float *scores, int64_t stride) {}
 void dms_scores_f16_avx2(const float *q, int64_t group, int64_t channels, const void *keys, const void *next,
                            float *scores, int64_t stride) {}
+void dms_scores_q8_avx2(const float *q, int64_t group, int64_t channels, const void *keys, const void *next,
+                           float *scores, int64_t stride) {}
 void dms_weigh_f32_avx2(const float *w, int64_t s, int64_t g, int64_t c, const void *v, const void *next,
                           int64_t live, float *out) {}
 void dms_weigh_bf16_avx2(const float *w, int64_t s, int64_t g, int64_t c, const void *v, const void *next,
                           int64_t live, float *out) {}
 void dms_weigh_f16_avx2(const float *w, int64_t s, int64_t g, int64_t c, const void *v, const void *next,
+                          int64_t live, float *out) {}
+void dms_weigh_q8_avx2(const float *w, int64_t s, int64_t g, int64_t c, const void *v, const void *next,
                           int64_t live, float *out) {}
 void dms_fold_softmax_avx2(float *scores, int64_t count, float *maximum, float *sum, float *out, int64_t channels) {}
 

@@ -17,11 +17,13 @@ typedef __m512 floats_t;
 #define load_bf16(p, i) \
   _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)((const uint16_t *)(p) + (i)))), 16))
 #define load_f16(p, i) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)((const uint16_t *)(p) + (i))))
+#define load_q8(p, i) _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)((const int8_t *)(p) + (i)))))
 #define load(p) _mm512_loadu_ps(p)
 #define store(p, v) _mm512_storeu_ps(p, v)
 #define broadcast(x) _mm512_set1_ps(x)
 #define zero() _mm512_setzero_ps()
 #define fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define times(a, b) _mm512_mul_ps(a, b)
 #define minus(a, b) _mm512_sub_ps(a, b)
 #define larger(a, b) _mm512_max_ps(a, b)
 #define round_even(x) _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
@@ -40,11 +42,15 @@ void dms_scores_bf16_avx512(const float *q, int64_t group, int64_t channels, con
                            float *scores, int64_t stride) {}
 void dms_scores_f16_avx512(const float *q, int64_t group, int64_t channels, const void *keys, const void *next,
                            float *scores, int64_t stride) {}
+void dms_scores_q8_avx512(const float *q, int64_t group, int64_t channels, const void *keys, const void *next,
+                           float *scores, int64_t stride) {}
 void dms_weigh_f32_avx512(const float *w, int64_t s, int64_t g, int64_t c, const void *v, const void *next,
                           int64_t live, float *out) {}
 void dms_weigh_bf16_avx512(const float *w, int64_t s, int64_t g, int64_t c, const void *v, const void *next,
                           int64_t live, float *out) {}
 void dms_weigh_f16_avx512(const float *w, int64_t s, int64_t g, int64_t c, const void *v, const void *next,
+                          int64_t live, float *out) {}
+void dms_weigh_q8_avx512(const float *w, int64_t s, int64_t g, int64_t c, const void *v, const void *next,
                           int64_t live, float *out) {}
 void dms_fold_softmax_avx512(float *scores, int64_t count, float *maximum, float *sum, float *out, int64_t channels) {}
 

@@ -1,18 +1,31 @@
-// Single numbers in the stored types, for the channels beyond the last whole vector.
+// Single numbers of a value page, at a slot and a channel, for the channels beyond the last whole vector.
 
 typedef float f32_t;
 typedef uint16_t bf16_t;
 typedef uint16_t f16_t;
+typedef int8_t q8_t;
 
-__attribute__((always_inline)) static inline float one_f32(const void *p, int64_t i) { return ((const float *)p)[i]; }
+#define ONE(TYPE) __attribute__((always_inline)) static inline float one_##TYPE(const void *p, int64_t channels, int64_t j, int64_t c)
 
-__attribute__((always_inline)) static inline float one_bf16(const void *p, int64_t i) {
-  uint32_t bits = (uint32_t)((const uint16_t *)p)[i] << 16;
+ONE(f32) { return ((const float *)p)[j * channels + c]; }
+
+__attribute__((always_inline)) static inline float widen_bf16(uint16_t number) {
+  uint32_t bits = (uint32_t)number << 16;
   float value;
   memcpy(&value, &bits, sizeof value);
   return value;
 }
 
-__attribute__((always_inline)) static inline float one_f16(const void *p, int64_t i) {
-  return _cvtsh_ss(((const uint16_t *)p)[i]);
+ONE(bf16) { return widen_bf16(((const uint16_t *)p)[j * channels + c]); }
+
+ONE(f16) { return _cvtsh_ss(((const uint16_t *)p)[j * channels + c]); }
+
+// The scales lie behind the sixteen slots' numbers, one for each 32 channels.
+__attribute__((always_inline)) static inline float value_scale(const void *p, int64_t channels, int64_t j, int64_t c) {
+  const uint16_t *scales = (const uint16_t *)((const char *)p + 16 * channels);
+  return widen_bf16(scales[j * ((channels + 31) / 32) + c / 32]);
 }
+
+ONE(q8) { return (float)((const int8_t *)p)[j * channels + c] * value_scale(p, channels, j, c); }
+
+#undef ONE

@@ -2,12 +2,12 @@
 //   NAME(x)                 x with the instruction set's suffix
 //   floats_t, WIDTH         vectors of WIDTH floats
 //   TILE                    query heads that share a load, as many as the registers hold
-//   load_f32, load_bf16, load_f16 (at an index), load, store, broadcast, zero, fma, and those that the exponential needs
+//   load_f32, load_bf16, load_f16, load_q8 (at an index), load, store, broadcast, zero, fma, times, and those that the exponential needs
 
 #define INLINE __attribute__((always_inline)) static inline
 #define PARTS (16 / WIDTH)
 
-#define EACH_TYPE(X) X(f32) X(bf16) X(f16)
+#define EACH_TYPE(X) X(f32) X(bf16) X(f16) X(q8)
 #define EACH_COUNT(X, TYPE, ...) \
   switch (group - first) {       \
     X(TYPE, 1, __VA_ARGS__)      \
@@ -18,6 +18,18 @@
     default: break;              \
   }
 
+// A vector of a key page, at a channel and from a slot; of a value page, at a slot and from a channel.
+#define key_f32(p, channels, c, j) load_f32(p, (c) * 16 + (j))
+#define key_bf16(p, channels, c, j) load_bf16(p, (c) * 16 + (j))
+#define key_f16(p, channels, c, j) load_f16(p, (c) * 16 + (j))
+#define key_q8(p, channels, c, j) \
+  times(load_q8(p, (c) * 16 + (j)), load_bf16((const char *)(p) + 16 * (channels), (c) / 32 * 16 + (j)))
+#define value_f32(p, channels, j, c) load_f32(p, (j) * (channels) + (c))
+#define value_bf16(p, channels, j, c) load_bf16(p, (j) * (channels) + (c))
+#define value_f16(p, channels, j, c) load_f16(p, (j) * (channels) + (c))
+#define value_q8(p, channels, j, c) \
+  times(load_q8(p, (j) * (channels) + (c)), broadcast(value_scale(p, channels, j, c)))
+
 #define SCORES(TYPE)                                                                                                      \
   INLINE void NAME(scores_tile_##TYPE)(int count, const float *q, int64_t group, int64_t channels, const void *keys,     \
                                        const void *next, float *scores, int64_t stride) {                                                  \
@@ -27,7 +39,7 @@
     for (int64_t c = 0; c < channels; c++) {                                                                              \
       __builtin_prefetch((const char *)next + c * 16 * (int64_t)sizeof(TYPE##_t));                                        \
       floats_t row[PARTS];                                                                                                \
-      for (int p = 0; p < PARTS; p++) row[p] = load_##TYPE(keys, c * 16 + p * WIDTH);                                     \
+      for (int p = 0; p < PARTS; p++) row[p] = key_##TYPE(keys, channels, c, p * WIDTH);                                  \
       for (int r = 0; r < count; r++) {                                                                                   \
         floats_t query = broadcast(q[c * group + r]);                                                                     \
         for (int p = 0; p < PARTS; p++) sums[r][p] = fma(row[p], query, sums[r][p]);                                      \
@@ -59,7 +71,7 @@
       for (int64_t j = 0; j < live; j++) {                                                                                \
         __builtin_prefetch((const char *)next + (j * channels + c) * (int64_t)sizeof(TYPE##_t));                          \
         floats_t row[PARTS];                                                                                              \
-        for (int p = 0; p < PARTS; p++) row[p] = load_##TYPE(values, j * channels + c + p * WIDTH);                       \
+        for (int p = 0; p < PARTS; p++) row[p] = value_##TYPE(values, channels, j, c + p * WIDTH);                        \
         for (int r = 0; r < count; r++) {                                                                                 \
           floats_t weight = broadcast(weights[r * stride + j]);                                                           \
           for (int p = 0; p < PARTS; p++) sums[r][p] = fma(row[p], weight, sums[r][p]);                                   \
@@ -71,7 +83,7 @@
     for (; c < channels; c++)                                                                                             \
       for (int r = 0; r < count; r++)                                                                                     \
         for (int64_t j = 0; j < live; j++)                                                                                \
-          out[r * channels + c] += weights[r * stride + j] * one_##TYPE(values, j * channels + c);                        \
+          out[r * channels + c] += weights[r * stride + j] * one_##TYPE(values, channels, j, c);                          \
   }                                                                                                                       \
   void NAME(dms_weigh_##TYPE)(const float *weights, int64_t stride, int64_t group, int64_t channels, const void *values, \
                               const void *next, int64_t live, float *out) {                                                                 \

@@ -5,11 +5,11 @@ import DMSKernels
 import DMSPlatform
 
 extension SequenceCache {
-  /// The stored keys and values of a head, `[slots, D]` each, in the order of the slots.
+  /// The stored keys and values of a head, each slot's in `layout.vectorBytes`, in the order of the slots.
   package func exportHead(layer: Int, kvHead: Int) -> (keys: [UInt8], values: [UInt8]) {
     let head = layer * slots.pool.kvHeads + kvHead
     let count = slots.slots[head]
-    let width = layout.slotBytes / 2
+    let width = layout.vectorBytes
     var keys = [UInt8](repeating: 0, count: count * width)
     var values = keys
     keys.withUnsafeMutableBytes { keys in
@@ -39,7 +39,7 @@ extension SequenceCache {
     func unfit(_ what: String) -> InputError { InputError("the saved cache does not fit: \(what)") }
     guard (0...capacity).contains(count) else { throw unfit("\(count) tokens for a context of \(capacity)") }
     guard evictionState.count == eviction?.ring.count ?? 0 else { throw unfit("its eviction state has another size") }
-    let (kvHeads, width) = (slots.pool.kvHeads, layout.slotBytes / 2)
+    let (kvHeads, width) = (slots.pool.kvHeads, layout.vectorBytes)
     for index in 0..<slots.heads {
       let bytes = try head(index / kvHeads, index % kvHeads)
       let live = bytes.keys.count / width

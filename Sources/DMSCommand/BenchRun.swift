@@ -103,7 +103,7 @@ struct BenchRun {
     let perToken = bytesPerStep / Double(chains)
     return Result(
       work: work, policy: policy, depth: depth, chains: chains, weights: engine.decoder.weightFormat.rawValue,
-      kvType: engine.kvType.rawValue.lowercased(), samples: samples, bytesPerToken: perToken,
+      kvType: engine.kvType.rawValue, samples: samples, bytesPerToken: perToken,
       bandwidthShare: perToken * Self.median(samples) / bandwidth, kvBytes: kvBytes, liveTokens: live)
   }
 

@@ -16,7 +16,10 @@ struct EngineOptions: ParsableArguments {
   @Option(help: "Tokens that the cache has room for. Default: the model's context, or what fits a long prompt.")
   var context: Int?
 
-  @Option(help: "How keys and values are stored: f32, bf16 or f16. Default: f32 for F32 weights, otherwise bf16.")
+  @Option(
+    help:
+      "How keys and values are stored. q8: 8 bits, a scale per 32 channels. Default: f32 for F32 weights, otherwise bf16."
+  )
   var kvType: KVType?
 
   @Option(
@@ -58,15 +61,15 @@ struct EngineOptions: ParsableArguments {
   }
 
   /// - Parameter defaultType: the type of keys and values when none is asked for; `nil` follows the weights.
-  func engine(_ decoder: Decoder, defaultType: ElementType? = nil) throws -> Engine {
+  func engine(_ decoder: Decoder, defaultType: KVType? = nil) throws -> Engine {
     try Engine(decoder, options(decoder, defaultType: defaultType))
   }
 
-  func options(_ decoder: Decoder, defaultType: ElementType? = nil) -> Engine.Options {
+  func options(_ decoder: Decoder, defaultType: KVType? = nil) -> Engine.Options {
     var options = Engine.Options()
     options.threads = threads
     options.context = context
-    options.kvType = kvType?.element ?? defaultType
+    options.kvType = kvType ?? defaultType
     options.eviction = !noEviction
     options.instructions = isa
     options.logger = Logger(label: "dms") { _ in StandardErrorLog() }
@@ -81,18 +84,7 @@ struct EngineOptions: ParsableArguments {
 
 extension WeightFormat: ExpressibleByArgument {}
 extension InstructionSet: ExpressibleByArgument {}
-
-enum KVType: String, ExpressibleByArgument, CaseIterable {
-  case f32, bf16, f16
-
-  var element: ElementType {
-    switch self {
-    case .f32: .f32
-    case .bf16: .bf16
-    case .f16: .f16
-    }
-  }
-}
+extension KVType: ExpressibleByArgument {}
 
 /// Log messages as lines on stderr, in the form of all others: `dms: warning: …`.
 struct StandardErrorLog: LogHandler {

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import DMSCheckpoint
+import DMSKernels
 import DMSModel
 import DMSTensor
 
@@ -16,7 +17,7 @@ struct InspectCommand: ParsableCommand {
   @Flag(help: "Show processor, memory nodes, measured bandwidth and what would be chosen; takes a second or two.")
   var hardware = false
 
-  @Option(help: "How keys and values would be stored: f32, bf16 or f16.")
+  @Option(help: "How keys and values would be stored.")
   var kvType: KVType?
 
   mutating func validate() throws {
@@ -33,7 +34,7 @@ struct InspectCommand: ParsableCommand {
   private func show(_ model: String) throws {
     let shape = try ModelConfiguration(folder: model)
     let checkpoint = try? Checkpoint(folder: model)
-    let type = kvType?.element ?? (shape.storedType == .f32 ? .f32 : .bf16)
+    let type = kvType ?? (shape.storedType == .f32 ? .f32 : .bf16)
     print(
       "architecture  \(shape.family.rawValue), \(shape.layers) layers, hidden \(shape.hidden), MLP \(shape.intermediate)"
     )
@@ -57,9 +58,10 @@ struct InspectCommand: ParsableCommand {
     }
     print("")
     print(
-      "cache in \(type.rawValue)   dense" + (shape.dms?.compressionRatio == nil ? "" : "        at the nominal ratio"))
+      "cache in \(type.rawValue.uppercased())   dense"
+        + (shape.dms?.compressionRatio == nil ? "" : "        at the nominal ratio"))
     for tokens in [1024, 8192, 32768] {
-      let dense = tokens * shape.layers * shape.kvHeads * 2 * shape.headDim * type.size
+      let dense = tokens * shape.layers * shape.kvHeads * KVLayout(headDim: shape.headDim, type: type).slotBytes
       var line = "\(pad("\(tokens) tokens", 14))\(pad(byteCount(dense), 13))"
       if let dms = shape.dms, let ratio = dms.compressionRatio {
         // The window is held beside the survivors of what lies before it.

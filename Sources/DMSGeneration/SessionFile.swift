@@ -1,7 +1,8 @@
 // A session on disk: the tokens, and the sparse cache as it is, in a safetensors file. Restored, it goes on exactly where it
 // was.
 //
-//   tokens [n] I32 · eviction [heads · (w + 1)] U32 · layers.L.heads.G.keys and .values [slots, D] in the cache's type
+//   tokens [n] I32 · eviction [heads · (w + 1)] U32 · layers.L.heads.G.keys and .values [slots, D] in the cache's type,
+// in 8 bits [slots, D and the bytes of the scales]
 
 import DMSCache
 import DMSCheckpoint
@@ -23,9 +24,12 @@ public enum SessionFile {
     ]
     for layer in 0..<shape.layers {
       for kvHead in 0..<shape.kvHeads {
-        let size = [session.cache.liveTokens(layer: layer, kvHead: kvHead), shape.headDim]
-        tensors.append(.init(name(layer, kvHead, "keys"), engine.kvType, size))
-        tensors.append(.init(name(layer, kvHead, "values"), engine.kvType, size))
+        let type = engine.kvType.element
+        let size = [
+          session.cache.liveTokens(layer: layer, kvHead: kvHead), session.cache.layout.vectorBytes / type.size,
+        ]
+        tensors.append(.init(name(layer, kvHead, "keys"), type, size))
+        tensors.append(.init(name(layer, kvHead, "values"), type, size))
       }
     }
     let writer = try SafetensorsWriter(
@@ -69,7 +73,7 @@ public enum SessionFile {
     do {
       try cache.restore(tokensSeen: ids.count, evictionState: Array(ring.bytes.bindMemory(to: UInt32.self))) {
         guard let keys = file.view(name($0, $1, "keys")), let values = file.view(name($0, $1, "values")),
-          keys.type == engine.kvType, values.type == engine.kvType
+          keys.type == engine.kvType.element, values.type == engine.kvType.element
         else { throw InputError("keys or values of layer \($0) are missing") }
         return (keys.bytes, values.bytes)
       }

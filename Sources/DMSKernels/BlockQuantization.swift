@@ -76,7 +76,7 @@ private func eightBitScale(_ numbers: UnsafePointer<Float>) -> Float {
 
 /// The nearest integer, ties to even, of a number below 2²²: without the library call of `rounded`.
 @inline(__always)
-private func nearest(_ x: Float) -> Float { (x + 12_582_912) - 12_582_912 }
+func nearest(_ x: Float) -> Float { (x + 12_582_912) - 12_582_912 }
 
 @inline(__always)
 private func squaredError(_ numbers: SIMD16<Float>, _ scale: Float) -> SIMD16<Float> {

@@ -4,6 +4,9 @@
 //
 //   page = keys [D, 16] · values [16, D], both in the stored type
 //
+// In 8 bits each half is followed by its scales, one per 32 channels: keys [D, 16] · scales [B, 16] · values [16, D] ·
+// scales [16, B].
+//
 // A slot has a number in its head, and attention sums in the order of the numbers, wherever the bytes are. So a forked
 // sequence can keep a slot's number and move its bytes to a page of its own, and still compute what an unforked one does.
 
@@ -16,56 +19,122 @@ public struct KVLayout: Sendable, Equatable {
   public static let slotsPerPage = 16
 
   public let headDim: Int
-  /// F32, BF16 or F16.
-  public let type: ElementType
+  public let type: KVType
 
-  public init(headDim: Int, type: ElementType) {
+  public init(headDim: Int, type: KVType) {
     self.headDim = headDim
     self.type = type
   }
 
-  /// Bytes of one token's key and value in one head.
-  public var slotBytes: Int { 2 * headDim * type.size }
+  /// Bytes of one token's key, or value, in one head: the numbers, then their scales.
+  public var vectorBytes: Int { numberBytes + 2 * scales }
+  public var slotBytes: Int { 2 * vectorBytes }
   public var pageBytes: Int { Self.slotsPerPage * slotBytes }
-  var valueOffset: Int { Self.slotsPerPage * headDim * type.size }
+  var valueOffset: Int { Self.slotsPerPage * vectorBytes }
+  /// From a half's numbers to its scales.
+  var scaleOffset: Int { Self.slotsPerPage * numberBytes }
+  /// Scales of a key or value.
+  var scales: Int { type == .q8 ? (headDim + 31) / 32 : 0 }
+  private var size: Int { type.element.size }
+  private var numberBytes: Int { headDim * size }
 
   /// Stores a key and a value, `[D]` each, rounding to the stored type.
   public func store(key: UnsafePointer<Float>, value: UnsafePointer<Float>, page: UnsafeMutableRawPointer, index: Int) {
-    narrow(key, headDim, to: page + index * type.size, type, stride: Self.slotsPerPage)
-    narrow(value, headDim, to: page + valueOffset + index * headDim * type.size, type)
+    let (width, values) = (Self.slotsPerPage, page + valueOffset)
+    guard type == .q8 else {
+      narrow(key, headDim, to: page + index * size, type.element, stride: width)
+      narrow(value, headDim, to: values + index * numberBytes, type.element)
+      return
+    }
+    eightBits(
+      key, headDim, to: page + index, stride: width, scales: page + scaleOffset + 2 * index, scaleStride: width)
+    eightBits(
+      value, headDim, to: values + index * headDim, stride: 1, scales: values + scaleOffset + 2 * index * scales,
+      scaleStride: 1)
   }
 
-  /// Copies a slot's stored bytes out: key `[D]` and value `[D]` in the stored type.
+  /// Rounds vectors `[count, D]` in place to what a slot can hold, so that a chunk attends to its own keys as later ones
+  /// will. Storing the result changes nothing more.
+  public func round(_ vectors: UnsafeMutablePointer<Float>, _ count: Int) {
+    guard type == .q8 else { return DMSKernels.round(vectors, count * headDim, to: type.element) }
+    for index in 0..<count { roundToEightBits(vectors + index * headDim, headDim) }
+  }
+
+  /// Copies a slot's stored bytes out: `vectorBytes` of the key and as many of the value.
   public func load(
     page: UnsafeRawPointer, index: Int, key: UnsafeMutableRawPointer, value: UnsafeMutableRawPointer
   ) {
-    let size = type.size
-    for channel in 0..<headDim {
-      (key + channel * size).copyMemory(from: page + (channel * Self.slotsPerPage + index) * size, byteCount: size)
-    }
-    value.copyMemory(from: page + valueOffset + index * headDim * size, byteCount: headDim * size)
+    let (width, values) = (Self.slotsPerPage, page + valueOffset)
+    copy(page + index * size, every: width * size, to: key, every: size, headDim, size)
+    copy(page + scaleOffset + 2 * index, every: 2 * width, to: key + numberBytes, every: 2, scales, 2)
+    value.copyMemory(from: values + index * numberBytes, byteCount: numberBytes)
+    (value + numberBytes).copyMemory(from: values + scaleOffset + 2 * index * scales, byteCount: 2 * scales)
   }
 
   /// Copies stored bytes into a slot: the inverse of `load`.
   public func restore(key: UnsafeRawPointer, value: UnsafeRawPointer, page: UnsafeMutableRawPointer, index: Int) {
-    let size = type.size
-    for channel in 0..<headDim {
-      (page + (channel * Self.slotsPerPage + index) * size).copyMemory(from: key + channel * size, byteCount: size)
-    }
-    (page + valueOffset + index * headDim * size).copyMemory(from: value, byteCount: headDim * size)
+    let (width, values) = (Self.slotsPerPage, page + valueOffset)
+    copy(key, every: size, to: page + index * size, every: width * size, headDim, size)
+    copy(key + numberBytes, every: 2, to: page + scaleOffset + 2 * index, every: 2 * width, scales, 2)
+    (values + index * numberBytes).copyMemory(from: value, byteCount: numberBytes)
+    (values + scaleOffset + 2 * index * scales).copyMemory(from: value + numberBytes, byteCount: 2 * scales)
   }
 
   /// Copies a slot's stored bytes from one page to a place in another.
   public func copy(
     from source: UnsafeRawPointer, index: Int, to page: UnsafeMutableRawPointer, index place: Int
   ) {
-    let size = type.size
-    for channel in 0..<headDim {
-      let row = channel * Self.slotsPerPage
-      (page + (row + place) * size).copyMemory(from: source + (row + index) * size, byteCount: size)
+    withUnsafeTemporaryAllocation(byteCount: slotBytes, alignment: 2) { bytes in
+      guard let key = bytes.baseAddress else { return }
+      load(page: source, index: index, key: key, value: key + vectorBytes)
+      restore(key: key, value: key + vectorBytes, page: page, index: place)
     }
-    (page + valueOffset + place * headDim * size)
-      .copyMemory(from: source + valueOffset + index * headDim * size, byteCount: headDim * size)
+  }
+
+  private func copy(
+    _ source: UnsafeRawPointer, every step: Int, to out: UnsafeMutableRawPointer, every outStep: Int, _ count: Int,
+    _ size: Int
+  ) {
+    for index in 0..<count { (out + index * outStep).copyMemory(from: source + index * step, byteCount: size) }
+  }
+
+  /// The keys of a page as fp32 `[D, 16]`.
+  func widenKeys(_ page: UnsafeRawPointer, to out: UnsafeMutablePointer<Float>) {
+    let width = Self.slotsPerPage
+    guard type == .q8 else { return widen(page, type.element, width * headDim, to: out) }
+    for channel in 0..<headDim {
+      let scale = page + scaleOffset + channel / 32 * width * 2
+      for slot in 0..<width {
+        out[channel * width + slot] = eightBit(page, channel * width + slot, scale, slot)
+      }
+    }
+  }
+
+  /// One slot's key to a column of such keys.
+  func widenKey(_ slot: KVSlot, to out: UnsafeMutablePointer<Float>, column: Int) {
+    let (width, index) = (Self.slotsPerPage, Int(slot.index))
+    for channel in 0..<headDim {
+      let (place, number) = (channel * width + index, out + channel * width + column)
+      if type == .q8 {
+        number.pointee = eightBit(slot.base, place, slot.base + scaleOffset, channel / 32 * width + index)
+      } else {
+        widen(slot.base + place * size, type.element, 1, to: number)
+      }
+    }
+  }
+
+  /// Some slots' values as fp32 `[count, D]`.
+  func widenValues(_ page: UnsafeRawPointer, from slot: Int, _ count: Int, to out: UnsafeMutablePointer<Float>) {
+    let values = page + valueOffset
+    guard type == .q8 else {
+      return widen(values + slot * numberBytes, type.element, count * headDim, to: out)
+    }
+    for index in 0..<count {
+      for channel in 0..<headDim {
+        out[index * headDim + channel] = eightBit(
+          values, (slot + index) * headDim + channel, values + scaleOffset, (slot + index) * scales + channel / 32)
+      }
+    }
   }
 }
 
@@ -122,14 +191,8 @@ public struct KVSpan {
   func keys(page index: Int, scratch: UnsafeMutablePointer<Float>) -> UnsafePointer<Float> {
     let page = pages[index]
     if layout.type == .f32, page.redirected == 0 { return UnsafePointer(page.base.assumingMemoryBound(to: Float.self)) }
-    let width = KVLayout.slotsPerPage
-    widen(page.base, layout.type, width * layout.headDim, to: scratch)
-    forEachRedirect(of: page, index) { slot, place in
-      for channel in 0..<layout.headDim {
-        let source = slot.base + (channel * width + Int(slot.index)) * layout.type.size
-        widen(source, layout.type, 1, to: scratch + channel * width + place)
-      }
-    }
+    layout.widenKeys(page.base, to: scratch)
+    forEachRedirect(of: page, index) { slot, place in layout.widenKey(slot, to: scratch, column: place) }
     return UnsafePointer(scratch)
   }
 
@@ -139,11 +202,9 @@ public struct KVSpan {
     let page = pages[index]
     let base = page.base + layout.valueOffset
     if layout.type == .f32, page.redirected == 0 { return UnsafePointer(base.assumingMemoryBound(to: Float.self)) }
-    let dim = layout.headDim
-    widen(base, layout.type, KVLayout.slotsPerPage * dim, to: scratch)
+    layout.widenValues(page.base, from: 0, KVLayout.slotsPerPage, to: scratch)
     forEachRedirect(of: page, index) { slot, place in
-      let source = slot.base + layout.valueOffset + Int(slot.index) * dim * layout.type.size
-      widen(source, layout.type, dim, to: scratch + place * dim)
+      layout.widenValues(slot.base, from: Int(slot.index), 1, to: scratch + place * layout.headDim)
     }
     return UnsafePointer(scratch)
   }
@@ -155,7 +216,7 @@ public struct KVSpan {
   @inline(__always)
   func keys(
     page index: Int, for kernels: PageKernels, scratch: UnsafeMutablePointer<Float>
-  ) -> (UnsafeRawPointer, ElementType) {
+  ) -> (UnsafeRawPointer, KVType) {
     let page = pages[index]
     if page.redirected == 0, kernels.reads(layout.type) { return (UnsafeRawPointer(page.base), layout.type) }
     return (UnsafeRawPointer(keys(page: index, scratch: scratch)), .f32)
@@ -165,7 +226,7 @@ public struct KVSpan {
   @inline(__always)
   func values(
     page index: Int, for kernels: PageKernels, scratch: UnsafeMutablePointer<Float>
-  ) -> (UnsafeRawPointer, ElementType) {
+  ) -> (UnsafeRawPointer, KVType) {
     let page = pages[index]
     if page.redirected == 0, kernels.reads(layout.type) {
       return (UnsafeRawPointer(page.base + layout.valueOffset), layout.type)

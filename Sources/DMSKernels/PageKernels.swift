@@ -4,7 +4,6 @@
 // R query heads that share a KV head · D head dim
 
 import CKernels
-import DMSTensor
 
 struct PageKernels {
   let instructions: InstructionSet
@@ -14,23 +13,25 @@ struct PageKernels {
   let stride: Int
 
   /// Whether keys and values can be read in this type; otherwise they must be widened to F32 first.
-  func reads(_ type: ElementType) -> Bool { type == .f32 || instructions.hasAVX2 }
+  func reads(_ type: KVType) -> Bool { type == .f32 || instructions.hasAVX2 }
 
   /// While one page is read, `next` is fetched: what will be read thereafter.
   ///
   /// `scores[r, 0..<16] = Σ_d q[d, r] · keys[d, 0..<16]`.
   @inline(__always)
   func score(
-    _ q: UnsafePointer<Float>, _ keys: UnsafeRawPointer, _ type: ElementType, next: UnsafeRawPointer,
+    _ q: UnsafePointer<Float>, _ keys: UnsafeRawPointer, _ type: KVType, next: UnsafeRawPointer,
     _ scores: UnsafeMutablePointer<Float>
   ) {
     let (group, dim, stride) = (Int64(self.group), Int64(self.dim), Int64(self.stride))
     switch (instructions.has512Bits, instructions.hasAVX2, type) {
     case (true, _, .f32): dms_scores_f32_avx512(q, group, dim, keys, next, scores, stride)
     case (true, _, .bf16): dms_scores_bf16_avx512(q, group, dim, keys, next, scores, stride)
+    case (true, _, .q8): dms_scores_q8_avx512(q, group, dim, keys, next, scores, stride)
     case (true, _, _): dms_scores_f16_avx512(q, group, dim, keys, next, scores, stride)
     case (_, true, .f32): dms_scores_f32_avx2(q, group, dim, keys, next, scores, stride)
     case (_, true, .bf16): dms_scores_bf16_avx2(q, group, dim, keys, next, scores, stride)
+    case (_, true, .q8): dms_scores_q8_avx2(q, group, dim, keys, next, scores, stride)
     case (_, true, _): dms_scores_f16_avx2(q, group, dim, keys, next, scores, stride)
     default: portableScore(q, keys, scores)
     }
@@ -39,7 +40,7 @@ struct PageKernels {
   /// `out[r, d] += Σ_j weights[r, j] · values[j, d]` over the live slots of a page.
   @inline(__always)
   func weigh(
-    _ weights: UnsafePointer<Float>, _ values: UnsafeRawPointer, _ type: ElementType, next: UnsafeRawPointer,
+    _ weights: UnsafePointer<Float>, _ values: UnsafeRawPointer, _ type: KVType, next: UnsafeRawPointer,
     live: Int,
     _ out: UnsafeMutablePointer<Float>
   ) {
@@ -47,9 +48,11 @@ struct PageKernels {
     switch (instructions.has512Bits, instructions.hasAVX2, type) {
     case (true, _, .f32): dms_weigh_f32_avx512(weights, stride, group, dim, values, next, slots, out)
     case (true, _, .bf16): dms_weigh_bf16_avx512(weights, stride, group, dim, values, next, slots, out)
+    case (true, _, .q8): dms_weigh_q8_avx512(weights, stride, group, dim, values, next, slots, out)
     case (true, _, _): dms_weigh_f16_avx512(weights, stride, group, dim, values, next, slots, out)
     case (_, true, .f32): dms_weigh_f32_avx2(weights, stride, group, dim, values, next, slots, out)
     case (_, true, .bf16): dms_weigh_bf16_avx2(weights, stride, group, dim, values, next, slots, out)
+    case (_, true, .q8): dms_weigh_q8_avx2(weights, stride, group, dim, values, next, slots, out)
     case (_, true, _): dms_weigh_f16_avx2(weights, stride, group, dim, values, next, slots, out)
     default: portableWeigh(weights, values, live, out)
     }

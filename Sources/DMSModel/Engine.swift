@@ -15,7 +15,7 @@ public final class Engine {
     /// Positions that a cache has room for; `nil` means the model's context.
     public var context: Int?
     /// How keys and values are stored: F32, BF16 or F16. `nil` means F32 for F32 weights and BF16 for 16-bit weights.
-    public var kvType: ElementType?
+    public var kvType: KVType?
     /// Whether a DMS model forgets. Without, its borrowed channels stay zero all the same.
     public var eviction = true
     /// Random decisions in the place of the model's, for measuring speed; the text then means nothing.
@@ -36,7 +36,7 @@ public final class Engine {
   public let decoder: Decoder
   /// Positions that a cache has room for.
   public let context: Int
-  public let kvType: ElementType
+  public let kvType: KVType
   public let policy: EvictionPolicy
   public let instructions: InstructionSet
   /// The most sequences of one decode step.
@@ -57,9 +57,6 @@ public final class Engine {
     let workers = try Workers(asked: options.threads, kvHeads: shape.kvHeads)
     let placement = workers.placement
     let type = options.kvType ?? (decoder.computesInF32 ? .f32 : .bf16)
-    guard [.f32, .bf16, .f16].contains(type) else {
-      throw InputError("keys and values cannot be stored as \(type.rawValue)", remedy: "use f32, bf16 or f16")
-    }
     self.decoder = decoder
     context = options.context ?? shape.context
     guard (1...(1 << 30)).contains(context) else {

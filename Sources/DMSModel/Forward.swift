@@ -128,9 +128,8 @@ extension Engine {
     let (workspace, admission, decisions) = (self.workspace, self.workspace.admission, self.decisions)
     switch call {
     case .prefill(let cache):
-      let numbers = rows * shape.kvHeads * shape.headDim
-      round(workspace.keys.base, numbers, to: kvType)
-      round(workspace.values.base, numbers, to: kvType)
+      cache.layout.round(workspace.keys.base, rows * shape.kvHeads)
+      cache.layout.round(workspace.values.base, rows * shape.kvHeads)
       cache.admit(layer: layer, tokens: rows, decisions: decisions, attendsFirst: true, into: admission)
       for kvHead in 0..<shape.kvHeads {
         (workspace.spans + kvHead).initialize(to: cache.spanBefore(layer: layer, kvHead: kvHead, admission: admission))

@@ -1,4 +1,5 @@
 import DMSCheckpoint
+import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSTensor
@@ -14,10 +15,13 @@ private let stories = repository.deletingLastPathComponent().appending(path: "sh
 private let hasStories = FileManager.default.fileExists(atPath: stories)
 
 struct SessionTests {
-  private func engine(_ fixture: String, threads: Int = 2, context: Int? = nil) throws -> Engine {
+  private func engine(_ fixture: String, threads: Int = 2, context: Int? = nil, kvType: KVType? = nil)
+    throws -> Engine
+  {
     var options = Engine.Options()
     options.threads = threads
     options.context = context
+    options.kvType = kvType
     let folder = repository.appending(path: "Tests/Fixtures/\(fixture)").path
     return try Engine(Decoder(Checkpoint(folder: folder)), options)
   }
@@ -96,16 +100,16 @@ struct SessionTests {
     #expect(try session.generate(&sampler, eosIDs: eos, maxTokens: 9) { _ in true }.reason == .stop)
   }
 
-  @Test(arguments: ["qwen3", "qwen3-dms-neuron-high-cr", "qwen3-dms-adapter-head"])
-  func aSavedSessionGoesOnBitForBit(fixture: String) throws {
-    let engine = try engine(fixture)
+  @Test(arguments: ["qwen3", "qwen3-dms-neuron-high-cr", "qwen3-dms-adapter-head"], [KVType.f32, .q8])
+  func aSavedSessionGoesOnBitForBit(fixture: String, kvType: KVType) throws {
+    let engine = try engine(fixture, kvType: kvType)
     let path = FileManager.default.temporaryDirectory.appending(path: "dms-\(UUID().uuidString).session").path
     defer { try? FileManager.default.removeItem(atPath: path) }
     let session = try Session(engine)
     try session.resume(ids(100, seed: 1))
     _ = try generate(session, 20)
     try SessionFile.save(session, note: "a \"note\"\n", to: path)
-    let (restored, note) = try SessionFile.load(path, on: self.engine(fixture))
+    let (restored, note) = try SessionFile.load(path, on: self.engine(fixture, kvType: kvType))
     #expect(note == "a \"note\"\n")
     #expect(restored.ids == session.ids)
     for id in ids(30, seed: 5) {

@@ -27,8 +27,8 @@ private final class Slots {
     var (overlay, elsewhere) = (newPage(), 0)
     for slot in 0..<count {
       var (key, value) = (random.floats(layout.headDim), random.floats(layout.headDim))
-      round(&key, key.count, to: layout.type)
-      round(&value, value.count, to: layout.type)
+      layout.round(&key, 1)
+      layout.round(&value, 1)
       if moved(slot) {
         if elsewhere == 16 {
           overlay = newPage()
@@ -95,8 +95,8 @@ struct AttentionTests {
     #expect(abs(Double(output[2]) - 0.5 * exp(1 - largest)) <= (3e-7 + 0x1p-17) * exp(1 - largest))
   }
 
-  @Test(arguments: storedTypes, [(2, 1), (8, 3), (24, 2), (64, 6), (80, 7), (128, 4), (16, 12), (40, 5)])
-  func decodingIsThatOfTheTwin(type: ElementType, shape: (dim: Int, group: Int)) throws {
+  @Test(arguments: KVType.allCases, [(2, 1), (8, 3), (24, 2), (64, 6), (80, 7), (128, 4), (16, 12), (40, 5)])
+  func decodingIsThatOfTheTwin(type: KVType, shape: (dim: Int, group: Int)) throws {
     let layout = KVLayout(headDim: shape.dim, type: type)
     let counts = [1, 15, 16, 17, 255, 256, 257, 1024, 1025, 2300]
     for (count, instructions) in counts.flatMap({ count in InstructionSet.available.map { (count, $0) } }) {
@@ -147,8 +147,71 @@ struct AttentionTests {
     return withExtendedLifetime(heads) { Array(UnsafeBufferPointer(start: out.base, count: out.count)) }
   }
 
-  @Test(arguments: storedTypes, [(8, 3), (24, 1), (64, 6)])
-  func prefillSeesWhatIsAliveAndNothingElse(type: ElementType, shape: (dim: Int, group: Int)) throws {
+  @Test func eightBitsAreNearAndStayWhatTheyAre() {
+    var random = SplitMix(5)
+    for dim in [2, 31, 32, 80, 128] {
+      let layout = KVLayout(headDim: dim, type: .q8)
+      for magnitude: Float in [1e-35, 1e-20, 1, 3e4, 1e30] {
+        let x = random.floats(3 * dim).map { $0 * magnitude }
+        var once = x
+        layout.round(&once, 3)
+        for first in stride(from: 0, to: 3 * dim, by: dim) {
+          for block in stride(from: first, to: first + dim, by: 32) {
+            let columns = block..<min(first + dim, block + 32)
+            let most = columns.map { abs(x[$0]) }.max() ?? 0
+            // Half a step, and a step is 2⁻⁹ off 1/127 of the largest, which 127 steps make 0.25 of one. Below 2⁻¹⁰⁰ nothing is kept.
+            let bound = most < 0x1p-100 ? most : most / 127 * 0.76
+            for column in columns { #expect(abs(once[column] - x[column]) <= bound) }
+          }
+        }
+        var twice = once
+        layout.round(&twice, 3)
+        #expect(twice.map(\.bitPattern) == once.map(\.bitPattern))
+      }
+    }
+    let layout = KVLayout(headDim: 40, type: .q8)
+    for odd: Float in [.nan, .infinity, -.infinity] {
+      var x = random.floats(40)
+      x[7] = odd
+      layout.round(&x, 1)
+      #expect(x[..<32].allSatisfy(\.isNaN) && x[32...].allSatisfy(\.isFinite))
+    }
+  }
+
+  /// Out of a page and into another one, by way of plain bytes or directly.
+  @Test(arguments: KVType.allCases)
+  func slotsMoveUnchanged(type: KVType) throws {
+    let layout = KVLayout(headDim: 40, type: type)
+    let slots = Slots(layout, 32, seed: 4)
+    let others = [Slots(layout, 32, seed: 6), Slots(layout, 32, seed: 6)]
+    var bytes = [UInt8](repeating: 0, count: layout.slotBytes)
+    for slot in 0..<32 {
+      let (source, index, place) = (slots.span.pages[slot / 16].base, slot % 16, (slot * 7 + 3) % 32)
+      bytes.withUnsafeMutableBytes { bytes in
+        guard let key = bytes.baseAddress else { return }
+        layout.load(page: source, index: index, key: key, value: key + layout.vectorBytes)
+        let target = others[0].span.pages[place / 16].base
+        layout.restore(key: key, value: key + layout.vectorBytes, page: target, index: place % 16)
+      }
+      layout.copy(from: source, index: index, to: others[1].span.pages[place / 16].base, index: place % 16)
+    }
+    let (keys, values) = (FloatBuffer(16 * 40), FloatBuffer(16 * 40))
+    for moved in others {
+      for slot in 0..<32 {
+        let place = (slot * 7 + 3) % 32
+        let (key, value) = (
+          moved.span.keys(page: place / 16, scratch: keys.base),
+          moved.span.values(page: place / 16, scratch: values.base)
+        )
+        #expect((0..<40).map { key[$0 * 16 + place % 16] } == slots.keys[slot])
+        #expect((0..<40).map { value[place % 16 * 40 + $0] } == slots.values[slot])
+      }
+    }
+    withExtendedLifetime((slots, others)) {}
+  }
+
+  @Test(arguments: KVType.allCases, [(8, 3), (24, 1), (64, 6)])
+  func prefillSeesWhatIsAliveAndNothingElse(type: KVType, shape: (dim: Int, group: Int)) throws {
     useOneBLASThread()
     let (dim, group, kvHeads) = (shape.dim, shape.group, 2)
     let layout = KVLayout(headDim: dim, type: type)
@@ -158,8 +221,8 @@ struct AttentionTests {
       let heads = (0..<kvHeads).map { Slots(layout, cached, seed: UInt64($0)) { $0 % 5 == 0 } }
       let queries = random.floats(tokens * kvHeads * group * dim)
       var (keys, values) = (random.floats(tokens * kvHeads * dim), random.floats(tokens * kvHeads * dim))
-      round(&keys, keys.count, to: type)
-      round(&values, values.count, to: type)
+      layout.round(&keys, tokens * kvHeads)
+      layout.round(&values, tokens * kvHeads)
       // Half of everything ends at some position of the chunk, or before it.
       func lasts(_ count: Int, from: (Int) -> Int) -> [[Int32]] {
         (0..<kvHeads).map { _ in

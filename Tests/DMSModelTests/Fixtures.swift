@@ -62,7 +62,7 @@ final class Run: ForwardObserver {
   let cache: SequenceCache
 
   init(
-    _ decoder: Decoder, threads: Int = 2, eviction: Bool = true, kvType: ElementType = .f32, context: Int? = nil,
+    _ decoder: Decoder, threads: Int = 2, eviction: Bool = true, kvType: KVType = .f32, context: Int? = nil,
     chunk: Int = 512, instructions: InstructionSet? = nil
   ) throws {
     var options = Engine.Options()

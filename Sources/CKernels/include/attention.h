@@ -16,10 +16,12 @@ typedef void dms_scores(const float *q, int64_t group, int64_t channels, const v
 typedef void dms_weigh(const float *weights, int64_t stride, int64_t group, int64_t channels, const void *values,
                        const void *next, int64_t live, float *out);
 
-dms_scores dms_scores_f32_avx2, dms_scores_bf16_avx2, dms_scores_f16_avx2;
-dms_weigh dms_weigh_f32_avx2, dms_weigh_bf16_avx2, dms_weigh_f16_avx2;
-dms_scores dms_scores_f32_avx512, dms_scores_bf16_avx512, dms_scores_f16_avx512;
-dms_weigh dms_weigh_f32_avx512, dms_weigh_bf16_avx512, dms_weigh_f16_avx512;
+// In q8 the numbers are of 8 bits, and behind each matrix lie its scales in BF16, one for 32 channels: [blocks][16] for
+// keys, [16][blocks] for values.
+dms_scores dms_scores_f32_avx2, dms_scores_bf16_avx2, dms_scores_f16_avx2, dms_scores_q8_avx2;
+dms_weigh dms_weigh_f32_avx2, dms_weigh_bf16_avx2, dms_weigh_f16_avx2, dms_weigh_q8_avx2;
+dms_scores dms_scores_f32_avx512, dms_scores_bf16_avx512, dms_scores_f16_avx512, dms_scores_q8_avx512;
+dms_weigh dms_weigh_f32_avx512, dms_weigh_bf16_avx512, dms_weigh_f16_avx512, dms_weigh_q8_avx512;
 
 // Makes weights of `count` scores, a multiple of 16, relative to the largest so far: maximum and sum go on, and the output
 // of what came before, `channels` numbers, is brought to the new base. Scores may be -inf; if all are, nothing changes.
