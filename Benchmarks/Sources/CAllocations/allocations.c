@@ -39,10 +39,3 @@ void *aligned_alloc(size_t alignment, size_t size) {
   count();
   return __libc_memalign(alignment, size);
 }
-
-uint64_t dms_sum(const uint64_t *words, uint64_t number) {
-  uint64_t sums[8] = {0};
-  for (uint64_t index = 0; index + 8 <= number; index += 8)
-    for (int lane = 0; lane < 8; lane++) sums[lane] += words[index + lane];
-  return sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
-}

@@ -8,7 +8,7 @@ import Glibc
 struct Benchmarks: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "dms-benchmarks", abstract: "Measure swift-dms on this machine.",
-    subcommands: [DecodeBenchmark.self, SparseBenchmark.self, TokenizerBenchmark.self])
+    subcommands: [DecodeBenchmark.self, KernelBenchmark.self, SparseBenchmark.self, TokenizerBenchmark.self])
 }
 
 /// A measured quantity: median and spread of several repetitions.

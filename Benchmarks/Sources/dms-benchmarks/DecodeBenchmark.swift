@@ -17,17 +17,19 @@ struct DecodeBenchmark: ParsableCommand {
   func run() throws {
     let threads = threads > 0 ? threads : Topology.allowedProcessors().count
     printProvenance(threads: threads)
-    let reader = try MemoryReader(bytes: 512 << 20, threads: threads)
+    let memory = try MemoryBandwidth(threads: threads)
     for name in types.split(separator: ",") {
       guard let type = ElementType(rawValue: String(name)) else { throw ValidationError("unknown type \(name)") }
       let folder = "/tmp/dms-benchmark-\(getpid())-\(name)"
       defer { _ = output(of: "rm -r '\(folder)'") }
       let random = try RandomCheckpoint(type: type, folder: folder)
-      try measure(random, type, threads, reader)
+      try measure(random, type, threads, memory)
     }
   }
 
-  private func measure(_ random: RandomCheckpoint, _ type: ElementType, _ threads: Int, _ reader: MemoryReader) throws {
+  private func measure(_ random: RandomCheckpoint, _ type: ElementType, _ threads: Int, _ memory: MemoryBandwidth)
+    throws
+  {
     var options = Engine.Options()
     options.threads = threads
     options.context = 1024
@@ -41,7 +43,7 @@ struct DecodeBenchmark: ParsableCommand {
       let before = dms_allocations()
       let time = try seconds { for id in 1...8 { try engine.decode(id, in: cache) } }
       allocations += dms_allocations() - before
-      let limit = reader.measure()
+      let limit = memory.measure() / 1e9
       let rate = Double(8 * random.bytesPerToken) / time / 1e9
       rates.append(rate)
       limits.append(limit)

@@ -7,7 +7,4 @@
 
 uint64_t dms_allocations(void);
 
-// Reads memory once, eight numbers at a time, and returns their sum: what a machine's memory can deliver.
-uint64_t dms_sum(const uint64_t *words, uint64_t count);
-
 #endif
