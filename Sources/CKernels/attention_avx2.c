@@ -13,6 +13,7 @@ typedef __m256 floats_t;
 #define NAME(x) x##_avx2
 #define WIDTH 8
 #define TILE 6
+#define VECTORS 2
 #define load_f32(p, i) _mm256_loadu_ps((const float *)(p) + (i))
 #define load_bf16(p, i) \
   _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)((const uint16_t *)(p) + (i)))), 16))
@@ -31,29 +32,41 @@ typedef __m256 floats_t;
 #define times_power_of_two(p, n) \
   _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23)))
 #define zero_below(x, limit, v) _mm256_and_ps(_mm256_cmp_ps(x, _mm256_set1_ps(limit), _CMP_NLT_UQ), v)
-#include "attention_ones.h"
-#include "attention_template.h"
+#include "attention_numbers.h"
+#include "attention_softmax.h"
+#define TYPE f32
+#include "attention_pages.h"
+#undef TYPE
+#define TYPE bf16
+#include "attention_pages.h"
+#undef TYPE
+#define TYPE f16
+#include "attention_pages.h"
+#undef TYPE
+#define TYPE q8
+#include "attention_pages.h"
+#undef TYPE
 
 #pragma clang attribute pop
 
 #else
 
-void dms_scores_f32_avx2(const float *q, int64_t group, int64_t channels, const void *keys, const void *next,
-                           float *scores, int64_t stride) {}
-void dms_scores_bf16_avx2(const float *q, int64_t group, int64_t channels, const void *keys, const void *next,
-                           float *scores, int64_t stride) {}
-void dms_scores_f16_avx2(const float *q, int64_t group, int64_t channels, const void *keys, const void *next,
-                           float *scores, int64_t stride) {}
-void dms_scores_q8_avx2(const float *q, int64_t group, int64_t channels, const void *keys, const void *next,
-                           float *scores, int64_t stride) {}
-void dms_weigh_f32_avx2(const float *w, int64_t s, int64_t g, int64_t c, const void *v, const void *next,
-                          int64_t live, float *out) {}
-void dms_weigh_bf16_avx2(const float *w, int64_t s, int64_t g, int64_t c, const void *v, const void *next,
-                          int64_t live, float *out) {}
-void dms_weigh_f16_avx2(const float *w, int64_t s, int64_t g, int64_t c, const void *v, const void *next,
-                          int64_t live, float *out) {}
-void dms_weigh_q8_avx2(const float *w, int64_t s, int64_t g, int64_t c, const void *v, const void *next,
-                          int64_t live, float *out) {}
+void dms_scores_f32_avx2(const float *q, int64_t group, int64_t channels, const void *const *pages, int64_t count,
+                             const void *next, float *scores, int64_t stride) {}
+void dms_scores_bf16_avx2(const float *q, int64_t group, int64_t channels, const void *const *pages, int64_t count,
+                             const void *next, float *scores, int64_t stride) {}
+void dms_scores_f16_avx2(const float *q, int64_t group, int64_t channels, const void *const *pages, int64_t count,
+                             const void *next, float *scores, int64_t stride) {}
+void dms_scores_q8_avx2(const float *q, int64_t group, int64_t channels, const void *const *pages, int64_t count,
+                             const void *next, float *scores, int64_t stride) {}
+void dms_weigh_f32_avx2(const float *w, int64_t s, int64_t g, int64_t c, const void *const *pages, int64_t count,
+                            const void *next, int64_t live, float *out) {}
+void dms_weigh_bf16_avx2(const float *w, int64_t s, int64_t g, int64_t c, const void *const *pages, int64_t count,
+                            const void *next, int64_t live, float *out) {}
+void dms_weigh_f16_avx2(const float *w, int64_t s, int64_t g, int64_t c, const void *const *pages, int64_t count,
+                            const void *next, int64_t live, float *out) {}
+void dms_weigh_q8_avx2(const float *w, int64_t s, int64_t g, int64_t c, const void *const *pages, int64_t count,
+                            const void *next, int64_t live, float *out) {}
 void dms_fold_softmax_avx2(float *scores, int64_t count, float *maximum, float *sum, float *out, int64_t channels) {}
 
 #endif

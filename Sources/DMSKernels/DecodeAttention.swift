@@ -102,26 +102,25 @@ public struct DecodeAttention: ParallelWork {
     while first < end {
       let count = min(Self.block, end - first)
       let firstPage = first / KVLayout.slotsPerPage
-      let pages = (count + KVLayout.slotsPerPage - 1) / KVLayout.slotsPerPage
-      for index in 0..<pages {
-        let (keys, type) = span.keys(page: firstPage + index, for: kernels, scratch: page)
-        let next = index + 1 < pages ? span.keyBytes(page: firstPage + index + 1) : span.valueBytes(page: firstPage)
-        kernels.score(scaled, keys, type, next: next, scores + index * KVLayout.slotsPerPage)
+      let pages = firstPage..<firstPage + (count + KVLayout.slotsPerPage - 1) / KVLayout.slotsPerPage
+      span.forEachRun(of: pages, .keys, kernels, scratch: page) { run, keys, type in
+        let next =
+          run.upperBound < pages.upperBound ? span.keyBytes(page: run.upperBound) : span.valueBytes(page: firstPage)
+        kernels.score(scaled, keys, type, next: next, scores + (run.lowerBound - firstPage) * KVLayout.slotsPerPage)
       }
+      let padded = pages.count * KVLayout.slotsPerPage
       for query in 0..<group {
         let row = scores + query * Self.block
-        for slot in count..<(pages * KVLayout.slotsPerPage) { row[slot] = -.infinity }
+        for slot in count..<padded { row[slot] = -.infinity }
         foldSoftmax(
-          row, pages * KVLayout.slotsPerPage, maximum: &maxima[query], sum: &sums[query], output: out + query * dim,
-          dim,
-          instructions)
+          row, padded, maximum: &maxima[query], sum: &sums[query], output: out + query * dim, dim, instructions)
       }
-      for index in 0..<pages {
-        let (values, type) = span.values(page: firstPage + index, for: kernels, scratch: page)
-        let following = min(firstPage + index + 1, lastPage)
-        let next = index + 1 < pages ? span.valueBytes(page: following) : span.keyBytes(page: following)
-        let live = min(KVLayout.slotsPerPage, count - index * KVLayout.slotsPerPage)
-        kernels.weigh(scores + index * KVLayout.slotsPerPage, values, type, next: next, live: live, out)
+      span.forEachRun(of: pages, .values, kernels, scratch: page) { run, values, type in
+        let following = min(run.upperBound, lastPage)
+        let next = run.upperBound < pages.upperBound ? span.valueBytes(page: following) : span.keyBytes(page: following)
+        let slot = (run.lowerBound - firstPage) * KVLayout.slotsPerPage
+        let live = min(run.count * KVLayout.slotsPerPage, count - slot)
+        kernels.weigh(scores + slot, values, type, next: next, live: live, out)
       }
       first += count
     }

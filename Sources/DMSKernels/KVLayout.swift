@@ -212,26 +212,34 @@ public struct KVSpan {
   func keyBytes(page index: Int) -> UnsafeRawPointer { UnsafeRawPointer(pages[index].base) }
   func valueBytes(page index: Int) -> UnsafeRawPointer { UnsafeRawPointer(pages[index].base + layout.valueOffset) }
 
-  /// The keys of a page as the kernels can read them: in place where they can, otherwise as fp32 in `scratch`.
-  @inline(__always)
-  func keys(
-    page index: Int, for kernels: PageKernels, scratch: UnsafeMutablePointer<Float>
-  ) -> (UnsafeRawPointer, KVType) {
-    let page = pages[index]
-    if page.redirected == 0, kernels.reads(layout.type) { return (UnsafeRawPointer(page.base), layout.type) }
-    return (UnsafeRawPointer(keys(page: index, scratch: scratch)), .f32)
-  }
+  enum Half { case keys, values }
 
-  /// The values of a page, likewise.
+  /// The keys or values of some pages as the kernels can read them, run by run: in place where they can, otherwise page by
+  /// page as fp32 in `scratch`.
   @inline(__always)
-  func values(
-    page index: Int, for kernels: PageKernels, scratch: UnsafeMutablePointer<Float>
-  ) -> (UnsafeRawPointer, KVType) {
-    let page = pages[index]
-    if page.redirected == 0, kernels.reads(layout.type) {
-      return (UnsafeRawPointer(page.base + layout.valueOffset), layout.type)
+  func forEachRun(
+    of range: Range<Int>, _ half: Half, _ kernels: PageKernels, scratch: UnsafeMutablePointer<Float>,
+    _ body: (_ run: Range<Int>, UnsafeBufferPointer<UnsafeRawPointer?>, KVType) -> Void
+  ) {
+    withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: range.count) { pointers in
+      let inPlace = kernels.reads(layout.type)
+      var first = range.lowerBound
+      while first < range.upperBound {
+        var end = first
+        while inPlace, end < range.upperBound, pages[end].redirected == 0 {
+          pointers[end - first] = half == .keys ? keyBytes(page: end) : valueBytes(page: end)
+          end += 1
+        }
+        let isRun = end > first
+        if !isRun {
+          pointers[0] = UnsafeRawPointer(
+            half == .keys ? keys(page: first, scratch: scratch) : values(page: first, scratch: scratch))
+          end = first + 1
+        }
+        body(first..<end, UnsafeBufferPointer(rebasing: pointers[..<(end - first)]), isRun ? layout.type : .f32)
+        first = end
+      }
     }
-    return (UnsafeRawPointer(values(page: index, scratch: scratch)), .f32)
   }
 
   @inline(__always)

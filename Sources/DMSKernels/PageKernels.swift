@@ -1,4 +1,4 @@
-// The inner loops of decoding's attention over one page, in the instruction set that was chosen: the one place that chooses.
+// The inner loops of decoding's attention over pages, in the instruction set that was chosen: the one place that chooses.
 // The portable ones are here; those in C are their siblings with wider registers.
 //
 // R query heads that share a KV head · D head dim
@@ -15,46 +15,51 @@ struct PageKernels {
   /// Whether keys and values can be read in this type; otherwise they must be widened to F32 first.
   func reads(_ type: KVType) -> Bool { type == .f32 || instructions.hasAVX2 }
 
-  /// While one page is read, `next` is fetched: what will be read thereafter.
-  ///
-  /// `scores[r, 0..<16] = Σ_d q[d, r] · keys[d, 0..<16]`.
-  @inline(__always)
+  /// `scores[r, j] = Σ_d q[d, r] · keys[d, j]` for the slots of some pages. While pages are read, those after them are
+  /// fetched, and in the end `next`: what will be read thereafter.
   func score(
-    _ q: UnsafePointer<Float>, _ keys: UnsafeRawPointer, _ type: KVType, next: UnsafeRawPointer,
+    _ q: UnsafePointer<Float>, _ pages: UnsafeBufferPointer<UnsafeRawPointer?>, _ type: KVType, next: UnsafeRawPointer,
     _ scores: UnsafeMutablePointer<Float>
   ) {
-    let (group, dim, stride) = (Int64(self.group), Int64(self.dim), Int64(self.stride))
+    let (group, dim, stride, count) = (Int64(self.group), Int64(self.dim), Int64(self.stride), Int64(pages.count))
+    let keys = pages.baseAddress
     switch (instructions.has512Bits, instructions.hasAVX2, type) {
-    case (true, _, .f32): dms_scores_f32_avx512(q, group, dim, keys, next, scores, stride)
-    case (true, _, .bf16): dms_scores_bf16_avx512(q, group, dim, keys, next, scores, stride)
-    case (true, _, .q8): dms_scores_q8_avx512(q, group, dim, keys, next, scores, stride)
-    case (true, _, _): dms_scores_f16_avx512(q, group, dim, keys, next, scores, stride)
-    case (_, true, .f32): dms_scores_f32_avx2(q, group, dim, keys, next, scores, stride)
-    case (_, true, .bf16): dms_scores_bf16_avx2(q, group, dim, keys, next, scores, stride)
-    case (_, true, .q8): dms_scores_q8_avx2(q, group, dim, keys, next, scores, stride)
-    case (_, true, _): dms_scores_f16_avx2(q, group, dim, keys, next, scores, stride)
-    default: portableScore(q, keys, scores)
+    case (true, _, .f32): dms_scores_f32_avx512(q, group, dim, keys, count, next, scores, stride)
+    case (true, _, .bf16): dms_scores_bf16_avx512(q, group, dim, keys, count, next, scores, stride)
+    case (true, _, .f16): dms_scores_f16_avx512(q, group, dim, keys, count, next, scores, stride)
+    case (true, _, .q8): dms_scores_q8_avx512(q, group, dim, keys, count, next, scores, stride)
+    case (_, true, .f32): dms_scores_f32_avx2(q, group, dim, keys, count, next, scores, stride)
+    case (_, true, .bf16): dms_scores_bf16_avx2(q, group, dim, keys, count, next, scores, stride)
+    case (_, true, .f16): dms_scores_f16_avx2(q, group, dim, keys, count, next, scores, stride)
+    case (_, true, .q8): dms_scores_q8_avx2(q, group, dim, keys, count, next, scores, stride)
+    default:
+      for (index, keys) in pages.enumerated() {
+        if let keys { portableScore(q, keys, scores + index * KVLayout.slotsPerPage) }
+      }
     }
   }
 
-  /// `out[r, d] += Σ_j weights[r, j] · values[j, d]` over the live slots of a page.
-  @inline(__always)
+  /// `out[r, d] += Σ_j weights[r, j] · values[j, d]` over the first `live` slots of some pages.
   func weigh(
-    _ weights: UnsafePointer<Float>, _ values: UnsafeRawPointer, _ type: KVType, next: UnsafeRawPointer,
-    live: Int,
-    _ out: UnsafeMutablePointer<Float>
+    _ weights: UnsafePointer<Float>, _ pages: UnsafeBufferPointer<UnsafeRawPointer?>, _ type: KVType,
+    next: UnsafeRawPointer, live: Int, _ out: UnsafeMutablePointer<Float>
   ) {
-    let (group, dim, stride, slots) = (Int64(self.group), Int64(self.dim), Int64(self.stride), Int64(live))
+    let (group, dim, stride, count) = (Int64(self.group), Int64(self.dim), Int64(self.stride), Int64(pages.count))
+    let (values, slots) = (pages.baseAddress, Int64(live))
     switch (instructions.has512Bits, instructions.hasAVX2, type) {
-    case (true, _, .f32): dms_weigh_f32_avx512(weights, stride, group, dim, values, next, slots, out)
-    case (true, _, .bf16): dms_weigh_bf16_avx512(weights, stride, group, dim, values, next, slots, out)
-    case (true, _, .q8): dms_weigh_q8_avx512(weights, stride, group, dim, values, next, slots, out)
-    case (true, _, _): dms_weigh_f16_avx512(weights, stride, group, dim, values, next, slots, out)
-    case (_, true, .f32): dms_weigh_f32_avx2(weights, stride, group, dim, values, next, slots, out)
-    case (_, true, .bf16): dms_weigh_bf16_avx2(weights, stride, group, dim, values, next, slots, out)
-    case (_, true, .q8): dms_weigh_q8_avx2(weights, stride, group, dim, values, next, slots, out)
-    case (_, true, _): dms_weigh_f16_avx2(weights, stride, group, dim, values, next, slots, out)
-    default: portableWeigh(weights, values, live, out)
+    case (true, _, .f32): dms_weigh_f32_avx512(weights, stride, group, dim, values, count, next, slots, out)
+    case (true, _, .bf16): dms_weigh_bf16_avx512(weights, stride, group, dim, values, count, next, slots, out)
+    case (true, _, .f16): dms_weigh_f16_avx512(weights, stride, group, dim, values, count, next, slots, out)
+    case (true, _, .q8): dms_weigh_q8_avx512(weights, stride, group, dim, values, count, next, slots, out)
+    case (_, true, .f32): dms_weigh_f32_avx2(weights, stride, group, dim, values, count, next, slots, out)
+    case (_, true, .bf16): dms_weigh_bf16_avx2(weights, stride, group, dim, values, count, next, slots, out)
+    case (_, true, .f16): dms_weigh_f16_avx2(weights, stride, group, dim, values, count, next, slots, out)
+    case (_, true, .q8): dms_weigh_q8_avx2(weights, stride, group, dim, values, count, next, slots, out)
+    default:
+      for (index, values) in pages.enumerated() {
+        let first = index * KVLayout.slotsPerPage
+        if let values { portableWeigh(weights + first, values, min(KVLayout.slotsPerPage, live - first), out) }
+      }
     }
   }
 

@@ -1,4 +1,5 @@
-// Single numbers of a value page, at a slot and a channel, for the channels beyond the last whole vector.
+// The numbers of a page in each stored type: a vector of keys, at a channel and from a slot; a vector of values, at a slot
+// and from a channel; and a single value, for the channels beyond the last whole vector.
 
 typedef float f32_t;
 typedef uint16_t bf16_t;
@@ -29,3 +30,14 @@ __attribute__((always_inline)) static inline float value_scale(const void *p, in
 ONE(q8) { return (float)((const int8_t *)p)[j * channels + c] * value_scale(p, channels, j, c); }
 
 #undef ONE
+
+#define key_f32(p, channels, c, j) load_f32(p, (c) * 16 + (j))
+#define key_bf16(p, channels, c, j) load_bf16(p, (c) * 16 + (j))
+#define key_f16(p, channels, c, j) load_f16(p, (c) * 16 + (j))
+#define key_q8(p, channels, c, j) \
+  times(load_q8(p, (c) * 16 + (j)), load_bf16((const char *)(p) + 16 * (channels), (c) / 32 * 16 + (j)))
+#define value_f32(p, channels, j, c) load_f32(p, (j) * (channels) + (c))
+#define value_bf16(p, channels, j, c) load_bf16(p, (j) * (channels) + (c))
+#define value_f16(p, channels, j, c) load_f16(p, (j) * (channels) + (c))
+#define value_q8(p, channels, j, c) \
+  times(load_q8(p, (j) * (channels) + (c)), broadcast(value_scale(p, channels, j, c)))
