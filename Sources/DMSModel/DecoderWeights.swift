@@ -77,9 +77,9 @@ struct DecoderWeights {
 extension DecoderWeights {
   /// Bytes that a decode step reads, whatever the number of its sequences.
   var stepBytes: Int {
-    layers.reduce(head.bytes.count) { sum, layer in
+    layers.reduce(head.bytes) { sum, layer in
       [layer.query, layer.key, layer.value, layer.output, layer.gate, layer.up, layer.down].reduce(sum) {
-        $0 + $1.weights.bytes.count
+        $0 + $1.weights.bytes
       }
     }
   }
@@ -91,11 +91,17 @@ struct WeightSource {
   /// `nil`: the weights are random.
   let checkpoint: Checkpoint?
   let conversion: WeightConversion
+  /// Learns of every tensor that is taken out of a checkpoint of numbers, and whether its form is a matter of choice.
+  var onTensor: ((_ name: String, TensorView, _ convertible: Bool) -> Void)?
 
   func matrix(_ name: String, _ rows: Int, _ columns: Int, converted: Bool = true) throws -> Weights {
     guard let checkpoint else { return conversion.random(rows, columns, converted: converted) }
-    let stored = Matrix(try checkpoint.tensor(name, shape: [rows, columns]))
-    return converted ? conversion.convert(stored) : .stored(stored)
+    if converted, let stored = shape.blocks {
+      return .blocks(try checkpoint.blocks(name, stored.format, rows: rows, columns: columns))
+    }
+    let view = try checkpoint.tensor(name, shape: [rows, columns])
+    onTensor?(name, view, converted)
+    return converted ? conversion.convert(Matrix(view)) : .stored(Matrix(view))
   }
 
   /// A small tensor as an fp32 copy; ones, if the weights are random.
@@ -106,6 +112,7 @@ struct WeightSource {
       return buffer
     }
     let view = try checkpoint.tensor(name, shape: [count])
+    onTensor?(name, view, false)
     if let base = view.bytes.baseAddress { widen(base, view.type, count, to: buffer.base) }
     return buffer
   }
