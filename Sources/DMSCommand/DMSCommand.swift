@@ -10,7 +10,7 @@ struct DMSCommand: ParsableCommand {
     abstract: "Run language models whose KV cache sparsifies itself (Dynamic Memory Sparsification).",
     subcommands: [
       RunCommand.self, ChatCommand.self, InspectCommand.self, QuantizeCommand.self, TraceCommand.self,
-      CompareCommand.self, BenchCommand.self,
+      CompareCommand.self, PerplexityCommand.self, BenchCommand.self,
     ])
 }
 

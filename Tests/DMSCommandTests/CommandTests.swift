@@ -166,7 +166,7 @@ struct CommandTests {
   @Test func helpNamesEveryCommand() throws {
     let help = try dms("--help")
     #expect(help.code == 0)
-    for command in ["run", "chat", "inspect", "quantize", "trace", "compare"] {
+    for command in ["run", "chat", "inspect", "quantize", "trace", "compare", "perplexity"] {
       #expect(help.output.contains("\n  \(command) "))
       #expect(try dms(command, "--help").code == 0)
     }
