@@ -1,8 +1,9 @@
 // Weights in blocks in a checkpoint: the key of config.json that announces them, and their tensors.
 //
 // A matrix NAME is two tensors: NAME.blocks U8 [groups, columnBlocks, 8 (q8) or 4 (q4), 16, 4] and NAME.scales BF16 [groups,
-// columnBlocks, 16], as BlockMatrix.swift describes them. Everything else is stored as in any checkpoint. What is done with
-// them is not known here.
+// columnBlocks, 16], as BlockMatrix.swift describes them. Of a query projection with borrowed neurons (DMS), NAME.borrowed
+// [kvHeads, hidden] repeats the rows that decide, one per KV head, as numbers. Everything else is stored as in any checkpoint.
+// What is done with them is not known here.
 
 import DMSPlatform
 import DMSTensor
@@ -65,6 +66,10 @@ public struct StoredBlocks: Sendable, Equatable {
     try writer.write(matrix.scaleBytes, to: names.scales)
   }
 
+  /// The tensor of a query projection's rows that decide.
+  package static func borrowedName(of matrix: String) -> String { matrix + ".borrowed" }
+
+  /// The tensors of a matrix.
   static func names(of matrix: String) -> (blocks: String, scales: String) { (matrix + ".blocks", matrix + ".scales") }
 }
 

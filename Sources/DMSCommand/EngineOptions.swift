@@ -24,7 +24,7 @@ struct EngineOptions: ParsableArguments {
   @Option(
     help: """
       The form of the weights: as-stored, f32, bf16, f16, or rounded to blocks of 8 or 4 bits (q8, q4). Norms, biases and \
-      the adapter's decisions stay as they are. dms quantize does this once and for all.
+      what decides evictions stay as they are. dms quantize does this once and for all.
       """)
   var weights = WeightFormat.asStored
 

@@ -21,7 +21,7 @@ struct QuantizeCommand: ParsableCommand {
 
   @Option(
     help: """
-      bf16, f16, f32, or blocks of 8 or 4 bits (q8, q4). Norms, biases and the adapter's decisions stay as they are.
+      bf16, f16, f32, or blocks of 8 or 4 bits (q8, q4). Norms, biases and what decides evictions stay as they are.
       """)
   var weights: WeightFormat
 

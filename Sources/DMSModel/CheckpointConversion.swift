@@ -7,7 +7,7 @@ import DMSPlatform
 import DMSTensor
 
 /// Writes model folders. The same matrices change form as when a `Decoder` converts them, to the same bits; norms, biases and
-/// the adapter's decisions are copied. Tensors that a decoder does not use are left out.
+/// what decides evictions are copied. Tensors that a decoder does not use are left out.
 public struct CheckpointConversion {
   /// Threads that convert; 0 means one per usable processor.
   public var threads = 0
@@ -27,7 +27,8 @@ public struct CheckpointConversion {
   private struct Source {
     let name: String
     let view: TensorView
-    let isConverted: Bool
+    let role: WeightSource.Role
+    var isConverted: Bool { role == .map }
   }
 
   /// Writes `folder`: weights, configuration, and copies of the tokenizer and its like. Takes the memory of one matrix.
@@ -43,12 +44,15 @@ public struct CheckpointConversion {
         remedy: "use the checkpoint that they were made of")
     }
     let pool = try Workers(asked: threads, kvHeads: shape.kvHeads).pool()
-    let sources = try sources(of: checkpoint, pool)
+    // The rows that are kept apart lie in its memory.
+    let asStored = WeightConversion(.asStored, pool: pool, total: 0, progress: nil)
+    defer { withExtendedLifetime(asStored) {} }
+    let sources = try sources(of: checkpoint, asStored)
     let output = try CheckpointFolder(folder)
     try output.copyCompanions(of: checkpoint.folder)
     try output.writeConfiguration(
       of: checkpoint.folder, type: format.type,
-      blocks: format.blocks.map { StoredBlocks($0, parameters: sources.reduce(0) { $0 + $1.view.count }) })
+      blocks: format.blocks.map { StoredBlocks($0, parameters: parameters(sources)) })
     let tensors = declarations(sources)
     let writer = try SafetensorsWriter(
       path: output.partial + "/model.safetensors", tensors: tensors, metadata: ["format": "pt"], order: .asDeclared)
@@ -64,14 +68,20 @@ public struct CheckpointConversion {
   }
 
   /// What a decoder takes, in its order.
-  private func sources(of checkpoint: Checkpoint, _ pool: ThreadPool) throws -> [Source] {
+  private func sources(of checkpoint: Checkpoint, _ asStored: WeightConversion) throws -> [Source] {
     var sources: [Source] = []
-    let asStored = WeightConversion(.asStored, pool: pool, total: 0, progress: nil)
-    let source = WeightSource(shape: checkpoint.configuration, checkpoint: checkpoint, conversion: asStored) {
-      sources.append(Source(name: $0, view: $1, isConverted: $2))
+    let source = WeightSource(
+      shape: checkpoint.configuration, checkpoint: checkpoint, conversion: asStored,
+      keepsBorrowed: format.blocks != nil
+    ) {
+      sources.append(Source(name: $0, view: $1, role: $2))
     }
     _ = try DecoderWeights(source, asStored)
     return sources
+  }
+
+  private func parameters(_ sources: [Source]) -> Int {
+    sources.reduce(0) { $0 + ($1.role == .borrowed ? 0 : $1.view.count) }
   }
 
   /// Blocks first, then scales, then numbers by their size: every size is a multiple of the alignment of what follows.

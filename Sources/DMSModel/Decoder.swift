@@ -49,7 +49,9 @@ public final class Decoder: @unchecked Sendable {
     let conversion = WeightConversion(
       weightFormat, pool: pool, total: checkpoint?.parameters ?? shape.parameters, progress: options.progress)
     weights = try DecoderWeights(
-      WeightSource(shape: shape, checkpoint: checkpoint, conversion: conversion), conversion)
+      WeightSource(
+        shape: shape, checkpoint: checkpoint, conversion: conversion, keepsBorrowed: weightFormat.blocks != nil),
+      conversion)
     var frequencies = configuration.rope.frequencies(headDim: configuration.headDim)
     frequencies.withUnsafeMutableBufferPointer { buffer in
       if let base = buffer.baseAddress { round(base, buffer.count, to: options.rotaryType) }

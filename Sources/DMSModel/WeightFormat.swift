@@ -5,7 +5,8 @@ import DMSKernels
 import DMSPlatform
 import DMSTensor
 
-/// `asStored` is what the checkpoint has: numbers, or blocks. Norms, biases and the adapter's decision projection always stay as they are.
+/// `asStored` is what the checkpoint has: numbers, or blocks. Norms, biases and the adapter's decision projection always stay
+/// as they are; so do, beside the blocks of a query projection, its rows that are borrowed for decisions.
 public enum WeightFormat: String, Sendable, CaseIterable {
   case asStored = "as-stored"
   case f32, bf16, f16
@@ -73,6 +74,13 @@ final class WeightConversion {
     guard let (weights, bytes) = converted(source) else { return .stored(source) }
     owned.append(bytes)
     return weights
+  }
+
+  /// Memory that lives as long as what was converted.
+  func bytes(_ count: Int) -> UnsafeMutableRawBufferPointer {
+    let bytes = OwnedBytes(count)
+    owned.append(bytes)
+    return bytes.buffer
   }
 
   /// A matrix in the form that is asked for, and the memory that it lies in. `nil` if it has that form.

@@ -71,6 +71,8 @@ struct CheckpointConversionTests {
       }
       let isTied = try Checkpoint(folder: fixture.folder).configuration.tiedEmbeddings
       #expect(file.names.contains("lm_head.weight.blocks") == !isTied)
+      let borrows = try Checkpoint(folder: fixture.folder).configuration.dms.map { !$0.separateAlpha } ?? false
+      #expect(file.names.contains("model.layers.0.self_attn.q_proj.weight.borrowed") == borrows)
       #expect(!file.names.contains { $0.contains("norm.weight.") || $0.contains("dms_proj_alpha.weight.") })
     }
   }
