@@ -33,15 +33,18 @@ let package = Package(
       name: "DMSGeneration",
       dependencies: ["DMSPlatform", "DMSTensor", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel"]),
     .target(
+      name: "DMSEvaluation", dependencies: ["DMSPlatform", "DMSCheckpoint", "DMSCache", "DMSModel"]),
+    .target(
       name: "DMS",
       dependencies: [
         "DMSPlatform", "DMSTensor", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel", "DMSGeneration",
+        "DMSEvaluation",
       ]),
     .executableTarget(
       name: "DMSCommand",
       dependencies: [
         "DMSPlatform", "DMSTensor", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel", "DMSGeneration",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "DMSEvaluation", .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]),
     .testTarget(name: "DMSPlatformTests", dependencies: ["DMSPlatform"]),
@@ -55,6 +58,8 @@ let package = Package(
     .testTarget(
       name: "DMSGenerationTests",
       dependencies: ["DMSGeneration", "DMSModel", "DMSText", "DMSCheckpoint", "DMSTensor", "DMSPlatform"]),
+    .testTarget(
+      name: "DMSEvaluationTests", dependencies: ["DMSEvaluation", "DMSModel", "DMSCheckpoint"]),
     .testTarget(name: "DMSCommandTests", dependencies: ["DMSCommand", "DMSCheckpoint"]),
   ],
   swiftLanguageModes: [.v6]

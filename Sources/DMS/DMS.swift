@@ -2,6 +2,7 @@
 
 @_exported import DMSCache
 @_exported import DMSCheckpoint
+@_exported import DMSEvaluation
 @_exported import DMSGeneration
 @_exported import DMSKernels
 @_exported import DMSModel

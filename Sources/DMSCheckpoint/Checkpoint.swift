@@ -62,14 +62,8 @@ public final class Checkpoint: Sendable {
 
   /// The one .safetensors file of a folder that has neither of the usual names.
   private static func onlyWeights(in folder: String) throws -> String {
-    var found: [String] = []
-    if let directory = opendir(folder), let offset = MemoryLayout<dirent>.offset(of: \.d_name) {
-      defer { closedir(directory) }
-      while let entry = readdir(directory) {
-        // Not through `pointee`: an entry is shorter than the structure that declares it.
-        let name = String(cString: (UnsafeRawPointer(entry) + offset).assumingMemoryBound(to: CChar.self))
-        if name.hasSuffix(".safetensors"), !name.hasPrefix("."), name != golden { found.append(name) }
-      }
+    let found = folderEntries(folder).filter {
+      $0.hasSuffix(".safetensors") && !$0.hasPrefix(".") && $0 != golden
     }
     guard let first = found.first else {
       throw InputError("neither \(single) nor \(index)", at: folder, remedy: "download the checkpoint's weights")
@@ -106,6 +100,11 @@ public final class Checkpoint: Sendable {
   /// look-up; no bytes are read.
   /// - Throws: `InputError` if it is missing or has another shape or type.
   public func tensor(_ name: String, shape: [Int]) throws -> TensorView {
+    try tensor(name, shape: shape, [.f32, .bf16, .f16], remedy: "use the checkpoint's unquantised form")
+  }
+
+  /// - Parameter remedy: what to do about a type that is none of `types`.
+  func tensor(_ name: String, shape: [Int], _ types: [ElementType], remedy: String) throws -> TensorView {
     guard let (file, stored) = place(of: name), let view = file.view(stored) else {
       throw InputError(
         "tensor \(quoted(name)) is missing", at: listing,
@@ -116,10 +115,12 @@ public final class Checkpoint: Sendable {
         "tensor \(quoted(stored)) has the shape \(view.shape), expected \(shape)", at: file.path,
         remedy: "use weights and config.json of the same checkpoint")
     }
-    guard [.f32, .bf16, .f16].contains(view.type) else {
+    guard types.contains(view.type) else {
+      let names = types.map(\.rawValue)
+      let expected = (names.count > 1 ? names.dropLast().joined(separator: ", ") + " or " : "") + (names.last ?? "")
       throw InputError(
-        "tensor \(quoted(stored)) is stored as \(view.type.rawValue), expected F32, BF16 or F16", at: file.path,
-        remedy: "use the checkpoint's unquantised form")
+        "tensor \(quoted(stored)) is stored as \(view.type.rawValue), expected \(expected)", at: file.path,
+        remedy: remedy)
     }
     return view
   }
@@ -135,10 +136,23 @@ public final class Checkpoint: Sendable {
 
   /// Bytes of all tensors.
   public var weightBytes: Int { fold { $0 + $1.bytes.count } }
-  /// Numbers in all tensors.
-  public var parameters: Int { fold { $0 + $1.count } }
+  /// Numbers in all tensors; of weights in blocks, those that they stand for.
+  public var parameters: Int { configuration.blocks?.parameters ?? fold { $0 + $1.count } }
 
   private func fold(_ add: (Int, TensorView) -> Int) -> Int {
     fileOfTensor.reduce(0) { sum, entry in files[entry.value].view(entry.key).map { add(sum, $0) } ?? sum }
   }
+}
+
+/// The names in a folder; none if it cannot be read.
+func folderEntries(_ folder: String) -> [String] {
+  var names: [String] = []
+  if let directory = opendir(folder), let offset = MemoryLayout<dirent>.offset(of: \.d_name) {
+    defer { closedir(directory) }
+    while let entry = readdir(directory) {
+      // Not through `pointee`: an entry is shorter than the structure that declares it.
+      names.append(String(cString: (UnsafeRawPointer(entry) + offset).assumingMemoryBound(to: CChar.self)))
+    }
+  }
+  return names
 }

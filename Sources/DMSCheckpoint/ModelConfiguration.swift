@@ -35,6 +35,8 @@ public struct ModelConfiguration: Sendable, Equatable {
   public let bosID: Int?
   /// The type that the configuration announces; tensors say their own.
   public let storedType: ElementType?
+  /// How the linear maps' weights lie in blocks; `nil` for numbers.
+  public let blocks: StoredBlocks?
   /// `nil` for a checkpoint that was not taught to forget.
   public let dms: DMSSettings?
 
@@ -110,6 +112,7 @@ public struct ModelConfiguration: Sendable, Equatable {
     case "bfloat16": storedType = .bf16
     default: storedType = nil
     }
+    blocks = try StoredBlocks(config)
     dms = try DMSSettings(config, metadata: dmsMetadata, source: metadataSource)
   }
 

@@ -3,6 +3,7 @@
 
 import DMSPlatform
 import DMSTensor
+import DMSText
 import Glibc
 
 /// One .safetensors file in the making, without a name (or as `path.partial`, where the file system wants one). Dropped before `finish`, it leaves nothing behind.
@@ -34,6 +35,17 @@ public final class SafetensorsWriter {
     }
   }
 
+  /// Where the tensors lie in the file.
+  public enum Order: Sendable {
+    /// As the official library writes them: wide types first, so that every tensor is aligned to its element.
+    case byType
+    /// As they are declared, after a header that ends at a multiple of 64 bytes: so does every tensor then, as long as
+    /// those before it have such sizes.
+    case asDeclared
+
+    fileprivate var headerAlignment: Int { self == .byType ? 8 : 64 }
+  }
+
   private let path: String
   private let partial: String
   private var descriptor: Int32
@@ -42,17 +54,22 @@ public final class SafetensorsWriter {
   /// Where each tensor lies in the file.
   private var places: [String: Range<Int>] = [:]
 
-  /// Creates `path.partial` with the header and room for the data. The tensors lie in the order of their declaration, wide
-  /// types first, so that every one is aligned; the header has the official library's form.
+  /// Creates `path.partial` with the header and room for the data. The tensors lie in the order of their declaration, by
+  /// default wide types first, and the header has the official library's form.
   /// - Precondition: names are unique.
   /// - Throws: `InputError` if the file cannot be created or the disk has no room for it; nothing is left behind then.
-  public init(path: String, tensors: [Declaration], metadata: KeyValuePairs<String, String> = [:]) throws {
+  public init(
+    path: String, tensors: [Declaration], metadata: KeyValuePairs<String, String> = [:], order: Order = .byType
+  ) throws {
     self.path = path
     partial = path + ".partial"
     descriptor = -1
     // By size and then by place, for Swift does not promise that sorting is stable.
-    let ordered = tensors.enumerated()
-      .sorted { ($1.element.type.size, $0.offset) < ($0.element.type.size, $1.offset) }.map(\.element)
+    let ordered =
+      order == .asDeclared
+      ? tensors
+      : tensors.enumerated()
+        .sorted { ($1.element.type.size, $0.offset) < ($0.element.type.size, $1.offset) }.map(\.element)
     var members: [String] = []
     if !metadata.isEmpty {
       let entries = metadata.map { "\(quoted($0.key)):\(quoted($0.value))" }
@@ -73,7 +90,7 @@ public final class SafetensorsWriter {
       precondition(former == nil, "\(tensor.name) was declared twice")
     }
     var header = Array("{\(members.joined(separator: ","))}".utf8)
-    while header.count % 8 != 0 { header.append(UInt8(ascii: " ")) }
+    while (8 + header.count) % order.headerAlignment != 0 { header.append(UInt8(ascii: " ")) }
     let data = 8 + header.count
     places = places.mapValues { data + $0.lowerBound..<data + $0.upperBound }
     descriptor = open(folder(of: path), nameless | O_RDWR | O_CLOEXEC, 0o644)
@@ -148,12 +165,12 @@ private func folder(of path: String) -> String {
   return slash == path.startIndex ? "/" : String(path[..<slash])
 }
 
-private func cannotWrite(_ path: String, _ code: Int32) -> InputError {
+func cannotWrite(_ path: String, _ code: Int32) -> InputError {
   InputError("cannot be written: \(systemMessage(code))", at: path, remedy: "choose a folder that exists and has room")
 }
 
 /// Makes a rename durable, where the file system can.
-private func syncFolder(of path: String) {
+func syncFolder(of path: String) {
   let folder = path.lastIndex(of: "/").map { path[...$0] } ?? "."
   let descriptor = open(String(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
   guard descriptor >= 0 else { return }
@@ -186,20 +203,4 @@ package func writeAtomically(_ bytes: [UInt8], to path: String) throws {
 }
 
 /// A JSON string literal.
-package func quoted(_ text: String) -> String {
-  var out = "\""
-  for scalar in text.unicodeScalars {
-    switch scalar {
-    case "\"": out += "\\\""
-    case "\\": out += "\\\\"
-    case "\n": out += "\\n"
-    case "\r": out += "\\r"
-    case "\t": out += "\\t"
-    case _ where scalar.value < 0x20:
-      let digits = String(scalar.value, radix: 16)
-      out += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-    default: out.unicodeScalars.append(scalar)
-    }
-  }
-  return out + "\""
-}
+package func quoted(_ text: String) -> String { text.jsonLiteral }

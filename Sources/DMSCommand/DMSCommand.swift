@@ -9,8 +9,8 @@ struct DMSCommand: ParsableCommand {
     commandName: "dms",
     abstract: "Run language models whose KV cache sparsifies itself (Dynamic Memory Sparsification).",
     subcommands: [
-      RunCommand.self, ChatCommand.self, InspectCommand.self, TraceCommand.self, CompareCommand.self,
-      BenchCommand.self,
+      RunCommand.self, ChatCommand.self, InspectCommand.self, QuantizeCommand.self, TraceCommand.self,
+      CompareCommand.self, PerplexityCommand.self, BenchCommand.self,
     ])
 }
 

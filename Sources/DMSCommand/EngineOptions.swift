@@ -6,7 +6,6 @@ import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSTensor
-import Glibc
 import Logging
 
 struct EngineOptions: ParsableArguments {
@@ -25,7 +24,7 @@ struct EngineOptions: ParsableArguments {
   @Option(
     help: """
       The form of the weights: as-stored, f32, bf16, f16, or rounded to blocks of 8 or 4 bits (q8, q4). Norms, biases and \
-      the adapter's decisions stay as they are.
+      what decides evictions stay as they are. dms quantize does this once and for all.
       """)
   var weights = WeightFormat.asStored
 
@@ -49,14 +48,7 @@ struct EngineOptions: ParsableArguments {
     options.rotaryType = rotaryType
     options.weights = weights
     options.threads = threads
-    if weights != .asStored, isatty(STDERR_FILENO) != 0 {
-      options.progress = { share in
-        let filled = Int(share * 40)
-        let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: 40 - filled)
-        showProgress(
-          "\rweights to \(weights.rawValue) [\(bar)] \(Int(share * 100)) %" + (share < 1 ? "" : "\r\u{1B}[K"))
-      }
-    }
+    if weights != .asStored { options.progress = progressBar("weights to \(weights.rawValue)") }
     return options
   }
 

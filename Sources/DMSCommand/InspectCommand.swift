@@ -34,7 +34,7 @@ struct InspectCommand: ParsableCommand {
   private func show(_ model: String) throws {
     let shape = try ModelConfiguration(folder: model)
     let checkpoint = try? Checkpoint(folder: model)
-    let type = kvType ?? (shape.storedType == .f32 ? .f32 : .bf16)
+    let type = kvType ?? (shape.storedType == .f32 && shape.blocks == nil ? .f32 : .bf16)
     print(
       "architecture  \(shape.family.rawValue), \(shape.layers) layers, hidden \(shape.hidden), MLP \(shape.intermediate)"
     )
@@ -42,7 +42,8 @@ struct InspectCommand: ParsableCommand {
     print("vocabulary    \(shape.vocabulary)\(shape.tiedEmbeddings ? ", embedding and head tied" : "")")
     print("context       \(shape.context) tokens, RoPE \(describe(shape.rope))")
     if let checkpoint {
-      print("weights       \(checkpoint.parameters) parameters, \(byteCount(checkpoint.weightBytes))")
+      let form = shape.blocks.map { " in \($0.format.rawValue) blocks" } ?? ""
+      print("weights       \(checkpoint.parameters) parameters, \(byteCount(checkpoint.weightBytes))\(form)")
     } else {
       print("weights       not here (no complete set of .safetensors files)")
     }

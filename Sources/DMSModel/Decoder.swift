@@ -11,7 +11,8 @@ public final class Decoder: @unchecked Sendable {
     /// F32, or BF16 to compute what a reference model does whose rotary frequencies were rounded with its weights
     /// (`model.to(torch.bfloat16)` in PyTorch; `from_pretrained` does not round them).
     public var rotaryType = ElementType.f32
-    /// The form of the linear maps' weights. Any but `asStored` is made in memory, on all threads.
+    /// The form of the linear maps' weights. Any but the stored one is made in memory, on all threads. Weights that are
+    /// stored in blocks cannot have another.
     public var weights = WeightFormat.asStored
     /// Threads that convert; 0 means one per usable processor.
     public var threads = 0
@@ -22,6 +23,7 @@ public final class Decoder: @unchecked Sendable {
   }
 
   public let configuration: ModelConfiguration
+  /// The form of the linear maps' weights: q8 or q4 where they are stored so, too.
   public let weightFormat: WeightFormat
   let weights: DecoderWeights
   /// Radians per position of each channel pair, `[D / 2]`.
@@ -41,13 +43,15 @@ public final class Decoder: @unchecked Sendable {
   private init(_ shape: ModelConfiguration, _ checkpoint: Checkpoint?, _ options: Options) throws {
     self.checkpoint = checkpoint
     configuration = shape
-    weightFormat = options.weights
-    let maps = checkpoint != nil && options.weights == .asStored
+    weightFormat = try options.weights.resolved(for: shape, storedIn: checkpoint?.folder)
+    let maps = checkpoint != nil && (weightFormat == .asStored || shape.blocks != nil)
     let pool = try Workers(asked: maps ? 1 : options.threads, kvHeads: shape.kvHeads).pool()
     let conversion = WeightConversion(
-      options.weights, pool: pool, total: checkpoint?.parameters ?? shape.parameters, progress: options.progress)
+      weightFormat, pool: pool, total: checkpoint?.parameters ?? shape.parameters, progress: options.progress)
     weights = try DecoderWeights(
-      WeightSource(shape: shape, checkpoint: checkpoint, conversion: conversion), conversion)
+      WeightSource(
+        shape: shape, checkpoint: checkpoint, conversion: conversion, keepsBorrowed: weightFormat.blocks != nil),
+      conversion)
     var frequencies = configuration.rope.frequencies(headDim: configuration.headDim)
     frequencies.withUnsafeMutableBufferPointer { buffer in
       if let base = buffer.baseAddress { round(base, buffer.count, to: options.rotaryType) }
@@ -67,9 +71,8 @@ public final class Decoder: @unchecked Sendable {
   public var fingerprint: UInt64 {
     var hash: UInt64 = 0xCBF2_9CE4_8422_2325  // FNV-1a
     func add(_ weights: Weights) {
-      let bytes = weights.bytes
-      for offset in stride(from: 0, to: bytes.count, by: max(1, bytes.count / 997)) {
-        hash = (hash ^ UInt64(bytes[offset])) &* 0x100_0000_01B3
+      for offset in stride(from: 0, to: weights.bytes, by: max(1, weights.bytes / 997)) {
+        hash = (hash ^ UInt64(weights.byte(at: offset))) &* 0x100_0000_01B3
       }
     }
     add(weights.embedding)

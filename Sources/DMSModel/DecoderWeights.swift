@@ -22,6 +22,8 @@ struct LayerWeights {
   let gate: Linear  // [F, hidden]
   let up: Linear  // [F, hidden]
   let down: Linear  // [hidden, F]
+  /// The rows of the query projection that decide, where the projection itself is in blocks.
+  let borrowed: Linear?  // [G, hidden]
   /// The adapter's decision projection.
   let alpha: Linear?  // [G, hidden]
   let alphaNorm: FloatBuffer?  // [hidden]
@@ -32,6 +34,7 @@ struct LayerWeights {
     let (hidden, queries, keys) = (shape.hidden, shape.heads * shape.headDim, shape.kvHeads * shape.headDim)
     inputNorm = try source.vector(name + "input_layernorm.weight", hidden)
     query = try source.linear(name + "self_attn.q_proj", queries, hidden, bias: shape.attentionBias)
+    borrowed = try source.borrowed(name + "self_attn.q_proj", bias: shape.attentionBias)
     key = try source.linear(name + "self_attn.k_proj", keys, hidden, bias: shape.attentionBias)
     value = try source.linear(name + "self_attn.v_proj", keys, hidden, bias: shape.attentionBias)
     queryNorm = shape.queryKeyNorm ? try source.vector(name + "self_attn.q_norm.weight", shape.headDim) : nil
@@ -77,9 +80,9 @@ struct DecoderWeights {
 extension DecoderWeights {
   /// Bytes that a decode step reads, whatever the number of its sequences.
   var stepBytes: Int {
-    layers.reduce(head.bytes.count) { sum, layer in
+    layers.reduce(head.bytes) { sum, layer in
       [layer.query, layer.key, layer.value, layer.output, layer.gate, layer.up, layer.down].reduce(sum) {
-        $0 + $1.weights.bytes.count
+        $0 + $1.weights.bytes
       }
     }
   }
@@ -91,11 +94,62 @@ struct WeightSource {
   /// `nil`: the weights are random.
   let checkpoint: Checkpoint?
   let conversion: WeightConversion
+  /// Whether linear maps are to be in blocks, and the rows that decide are kept apart from them.
+  let keepsBorrowed: Bool
+  /// Learns of every tensor that is taken out of a checkpoint of numbers.
+  var onTensor: ((_ name: String, TensorView, Role) -> Void)?
+
+  /// What a tensor is to a decoder.
+  enum Role {
+    /// Its form is a matter of choice.
+    case map
+    /// It stays as it is.
+    case kept
+    /// It repeats rows of a map.
+    case borrowed
+  }
 
   func matrix(_ name: String, _ rows: Int, _ columns: Int, converted: Bool = true) throws -> Weights {
     guard let checkpoint else { return conversion.random(rows, columns, converted: converted) }
-    let stored = Matrix(try checkpoint.tensor(name, shape: [rows, columns]))
-    return converted ? conversion.convert(stored) : .stored(stored)
+    if converted, let stored = shape.blocks {
+      return .blocks(try checkpoint.blocks(name, stored.format, rows: rows, columns: columns))
+    }
+    let view = try checkpoint.tensor(name, shape: [rows, columns])
+    onTensor?(name, view, converted ? .map : .kept)
+    return converted ? conversion.convert(Matrix(view)) : .stored(Matrix(view))
+  }
+
+  /// The borrowed channels' rows of the query projection `name`, in their stored type; `nil` unless they are kept apart.
+  /// An eviction cannot be taken back, and these few rows decide it: they are not worth rounding.
+  func borrowed(_ name: String, bias: Bool) throws -> Linear? {
+    guard let checkpoint, let dms = shape.dms, !dms.separateAlpha, keepsBorrowed else { return nil }
+    let (matrix, size) = (name + ".weight", [shape.kvHeads, shape.hidden])
+    if shape.blocks != nil {
+      let view = try checkpoint.tensor(StoredBlocks.borrowedName(of: matrix), shape: size)
+      return Linear(weights: .stored(Matrix(view)), bias: try borrowedBias(name, bias))
+    }
+    let source = Matrix(try checkpoint.tensor(matrix, shape: [shape.heads * shape.headDim, shape.hidden]))
+    let width = shape.hidden * source.type.size
+    let bytes = conversion.bytes(shape.kvHeads * width)
+    for kvHead in 0..<shape.kvHeads {
+      let row = UnsafeRawBufferPointer(start: source.row(shape.borrowedChannel(kvHead)), count: width)
+      UnsafeMutableRawBufferPointer(rebasing: bytes[(kvHead * width)...]).copyMemory(from: row)
+    }
+    let view = TensorView(
+      type: source.type, shape: size, bytes: UnsafeRawBufferPointer(rebasing: bytes[..<(shape.kvHeads * width)]))
+    onTensor?(StoredBlocks.borrowedName(of: matrix), view, .borrowed)
+    return Linear(weights: .stored(Matrix(view)), bias: try borrowedBias(name, bias))
+  }
+
+  private func borrowedBias(_ name: String, _ bias: Bool) throws -> FloatBuffer? {
+    guard bias, let checkpoint else { return nil }
+    let view = try checkpoint.tensor(name + ".bias", shape: [shape.heads * shape.headDim])
+    let buffer = FloatBuffer(shape.kvHeads)
+    guard let base = view.bytes.baseAddress else { return buffer }
+    for kvHead in 0..<shape.kvHeads {
+      widen(base + shape.borrowedChannel(kvHead) * view.type.size, view.type, 1, to: buffer.base + kvHead)
+    }
+    return buffer
   }
 
   /// A small tensor as an fp32 copy; ones, if the weights are random.
@@ -106,6 +160,7 @@ struct WeightSource {
       return buffer
     }
     let view = try checkpoint.tensor(name, shape: [count])
+    onTensor?(name, view, .kept)
     if let base = view.bytes.baseAddress { widen(base, view.type, count, to: buffer.base) }
     return buffer
   }

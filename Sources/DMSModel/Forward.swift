@@ -96,7 +96,12 @@ extension Engine {
     let key = product(layer.key, workspace.normed.base, rows, workspace.keys.base, keys, call.kernels, 1)
     let value = product(layer.value, workspace.normed.base, rows, workspace.values.base, keys, call.kernels, 2)
     let pair = ParallelPair(key, tasks: key.tasks, value)
-    pool.run(tasks: query.tasks + key.tasks + value.tasks, ParallelPair(query, tasks: query.tasks, pair))
+    let all = ParallelPair(query, tasks: query.tasks, pair)
+    let tasks = query.tasks + key.tasks + value.tasks
+    guard let borrowed = layer.borrowed else { return pool.run(tasks: tasks, all) }
+    // The same kernel in prefill and decode, as for the adapter. Products of blocks leave the scratch alone.
+    let apart = product(borrowed, workspace.normed.base, rows, workspace.decisions.base, shape.kvHeads, .vectors, 0)
+    pool.run(tasks: tasks + apart.tasks, ParallelPair(all, tasks: tasks, apart))
   }
 
   /// Query and key norms, decision logits and RoPE, in place.
@@ -115,7 +120,8 @@ extension Engine {
         queryNorm: layer.queryNorm.map { UnsafePointer($0.base) },
         keyNorm: layer.keyNorm.map { UnsafePointer($0.base) },
         queries: workspace.queries.base, keys: workspace.keys.base, cosines: workspace.cosines.base,
-        sines: workspace.sines.base, dms: shape.dms, decisions: workspace.decisions.base))
+        sines: workspace.sines.base, dms: shape.dms, borrowsApart: layer.borrowed != nil,
+        decisions: workspace.decisions.base))
     try observe(.query, index, rows, workspace.queries, shape.heads * shape.headDim)
     try observe(.key, index, rows, workspace.keys, shape.kvHeads * shape.headDim)
     try observe(.value, index, rows, workspace.values, shape.kvHeads * shape.headDim)

@@ -19,13 +19,18 @@ struct HeadPreparation: ParallelWork {
   let cosines: UnsafePointer<Float>  // [rows, D / 2]
   let sines: UnsafePointer<Float>  // [rows, D / 2]
   let dms: DMSSettings?
-  /// `[rows, G]`: the adapter's projection on entry, the decision logits on return.
+  /// Whether the borrowed channels were computed apart, and wait in `decisions`.
+  let borrowsApart: Bool
+  /// `[rows, G]`: the adapter's projection, or the borrowed channels, on entry; the decision logits on return.
   let decisions: UnsafeMutablePointer<Float>
 
   func run(task row: Int, worker: Int) {
     let (heads, kvHeads, dim) = shape
     let query = queries + row * heads * dim
     let key = keys + row * kvHeads * dim
+    if borrowsApart {
+      for kvHead in 0..<kvHeads { query[borrowedChannel(kvHead)] = decisions[row * kvHeads + kvHead] }
+    }
     if let queryNorm {
       rmsNorm(query, count: heads, size: dim, stride: dim, gain: queryNorm, epsilon: epsilon, output: query)
     }
@@ -55,6 +60,20 @@ struct HeadPreparation: ParallelWork {
   }
 
   private func borrowedChannel(_ kvHead: Int) -> Int {
-    kvHead * (shape.heads / shape.kvHeads) * shape.headDim + shape.headDim - 1
+    BorrowedNeuron.channel(of: kvHead, heads: shape.heads, kvHeads: shape.kvHeads, headDim: shape.headDim)
+  }
+}
+
+enum BorrowedNeuron {
+  /// The place of a KV head's decision among the channels of all query heads.
+  static func channel(of kvHead: Int, heads: Int, kvHeads: Int, headDim: Int) -> Int {
+    kvHead * (heads / kvHeads) * headDim + headDim - 1
+  }
+}
+
+extension ModelConfiguration {
+  /// The row of the query projection that a KV head borrows.
+  func borrowedChannel(_ kvHead: Int) -> Int {
+    BorrowedNeuron.channel(of: kvHead, heads: heads, kvHeads: kvHeads, headDim: headDim)
   }
 }

@@ -5,7 +5,8 @@ import DMSKernels
 import DMSPlatform
 import DMSTensor
 
-/// Norms, biases and the adapter's decision projection always stay as they are.
+/// `asStored` is what the checkpoint has: numbers, or blocks. Norms, biases and the adapter's decision projection always stay
+/// as they are; so do, beside the blocks of a query projection, its rows that are borrowed for decisions.
 public enum WeightFormat: String, Sendable, CaseIterable {
   case asStored = "as-stored"
   case f32, bf16, f16
@@ -29,6 +30,25 @@ public enum WeightFormat: String, Sendable, CaseIterable {
     default: nil
     }
   }
+
+  init(_ blocks: BlockFormat) {
+    switch blocks {
+    case .q8: self = .q8
+    case .q4: self = .q4
+    }
+  }
+
+  /// What it means for a model of this shape: weights stored in blocks are in these blocks.
+  ///
+  /// - Parameter folder: where the weights are; `nil` if there are none, and any form can be drawn.
+  func resolved(for shape: ModelConfiguration, storedIn folder: String?) throws -> WeightFormat {
+    guard let stored = shape.blocks else { return self }
+    if self == .asStored || self == WeightFormat(stored.format) { return WeightFormat(stored.format) }
+    guard let folder else { return self }
+    throw InputError(
+      "the weights are stored in \(stored.format.rawValue) blocks and cannot become \(rawValue)", at: folder,
+      remedy: "leave --weights out, or use the checkpoint that it was made of")
+  }
 }
 
 /// Converts matrices as they are loaded, on all threads, and keeps what it made.
@@ -51,26 +71,38 @@ final class WeightConversion {
   }
 
   func convert(_ source: Matrix) -> Weights {
+    guard let (weights, bytes) = converted(source) else { return .stored(source) }
+    owned.append(bytes)
+    return weights
+  }
+
+  /// Memory that lives as long as what was converted.
+  func bytes(_ count: Int) -> UnsafeMutableRawBufferPointer {
+    let bytes = OwnedBytes(count)
+    owned.append(bytes)
+    return bytes.buffer
+  }
+
+  /// A matrix in the form that is asked for, and the memory that it lies in. `nil` if it has that form.
+  func converted(_ source: Matrix) -> (weights: Weights, bytes: OwnedBytes)? {
     defer {
       done += source.rows * source.columns
       progress?(Double(done) / Double(max(1, total)))
     }
     if let blocks = format.blocks {
       let bytes = OwnedBytes(BlockMatrix.bytes(blocks, rows: source.rows, columns: source.columns))
-      owned.append(bytes)
       let work = BlockQuantization(source, blocks, to: bytes.buffer)
       pool.run(tasks: work.tasks, work)
-      return .blocks(work.result)
+      return (.blocks(work.result), bytes)
     }
-    guard let type = format.type, type != source.type else { return .stored(source) }
+    guard let type = format.type, type != source.type else { return nil }
     let bytes = OwnedBytes(source.rows * source.columns * type.size)
-    owned.append(bytes)
     let view = TensorView(
       type: type, shape: [source.rows, source.columns],
       bytes: UnsafeRawBufferPointer(rebasing: bytes.buffer[..<(source.rows * source.columns * type.size)]))
     let work = TypeConversion(source, to: Matrix(view))
     pool.run(tasks: work.tasks, work)
-    return .stored(Matrix(view))
+    return (.stored(Matrix(view)), bytes)
   }
 }
 

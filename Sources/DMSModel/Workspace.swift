@@ -50,7 +50,9 @@ final class Workspace {
     cosines = FloatBuffer(rows * shape.headDim / 2)
     sines = FloatBuffer(rows * shape.headDim / 2)
     logits = FloatBuffer(batch * shape.vocabulary)
-    splitStride = max(batch * widest, shape.dms?.separateAlpha ?? false ? rows * shape.hidden : 0)
+    // Decisions of all rows come from vector products: the adapter's, or those of borrowed channels apart from blocks.
+    let decidesApart = shape.dms.map { $0.separateAlpha || blocks } ?? false
+    splitStride = max(batch * widest, decidesApart ? rows * shape.hidden : 0)
     split = FloatBuffer(3 * splitStride)
     blockVectors = BlockVectors(vectors: blocks ? rows : 0, columns: widest)
     scratchStride = max(

@@ -43,6 +43,40 @@ public struct BlockMatrix: @unchecked Sendable {
     scales = blocks + Self.count(rows, columns) * format.blockBytes
   }
 
+  /// Blocks and scales that lie apart, as tensors of a file do.
+  ///
+  /// - Precondition: they have the shapes that `blockShape` and `scaleShape` say; the scales are aligned to two bytes.
+  ///   Blocks may lie anywhere, but are read fastest at multiples of 64.
+  public init(
+    _ format: BlockFormat, rows: Int, columns: Int, blocks: UnsafeRawBufferPointer, scales: UnsafeRawBufferPointer
+  ) {
+    let count = Self.count(rows, columns)
+    precondition(blocks.count == count * format.blockBytes, "blocks of this shape")
+    precondition(scales.count == count * BlockFormat.rowsPerGroup * 2, "scales of this shape")
+    self.format = format
+    self.rows = rows
+    self.columns = columns
+    let nowhere = UnsafeRawPointer(bitPattern: 64).unsafelyUnwrapped
+    self.blocks = blocks.baseAddress ?? nowhere
+    self.scales = scales.baseAddress ?? nowhere
+  }
+
+  /// `[groups, columnBlocks, 8 or 4, 16, 4]`, bytes.
+  public static func blockShape(_ format: BlockFormat, rows: Int, columns: Int) -> [Int] {
+    let lanes = BlockFormat.rowsPerGroup * 4
+    return [
+      pieces(rows, BlockFormat.rowsPerGroup), pieces(columns, BlockFormat.columnsPerBlock), format.blockBytes / lanes,
+      BlockFormat.rowsPerGroup, 4,
+    ]
+  }
+
+  /// `[groups, columnBlocks, 16]`, BF16.
+  public static func scaleShape(rows: Int, columns: Int) -> [Int] {
+    [
+      pieces(rows, BlockFormat.rowsPerGroup), pieces(columns, BlockFormat.columnsPerBlock), BlockFormat.rowsPerGroup,
+    ]
+  }
+
   /// Bytes of a matrix: its blocks, then their scales.
   public static func bytes(_ format: BlockFormat, rows: Int, columns: Int) -> Int {
     count(rows, columns) * (format.blockBytes + BlockFormat.rowsPerGroup * 2)
@@ -51,6 +85,12 @@ public struct BlockMatrix: @unchecked Sendable {
   public var groups: Int { Self.pieces(rows, BlockFormat.rowsPerGroup) }
   public var columnBlocks: Int { Self.pieces(columns, BlockFormat.columnsPerBlock) }
   public var bytes: Int { Self.bytes(format, rows: rows, columns: columns) }
+  public var blockBytes: UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: blocks, count: Self.count(rows, columns) * format.blockBytes)
+  }
+  public var scaleBytes: UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: scales, count: Self.count(rows, columns) * BlockFormat.rowsPerGroup * 2)
+  }
 
   private static func count(_ rows: Int, _ columns: Int) -> Int {
     pieces(rows, BlockFormat.rowsPerGroup) * pieces(columns, BlockFormat.columnsPerBlock)

@@ -42,10 +42,20 @@ public enum Weights: Sendable {
     case .blocks(let matrix): matrix.columns
     }
   }
-  public var bytes: UnsafeRawBufferPointer {
+  /// How many bytes they take.
+  public var bytes: Int {
     switch self {
-    case .stored(let matrix): UnsafeRawBufferPointer(start: matrix.base, count: matrix.bytes)
-    case .blocks(let matrix): UnsafeRawBufferPointer(start: matrix.blocks, count: matrix.bytes)
+    case .stored(let matrix): matrix.bytes
+    case .blocks(let matrix): matrix.bytes
+    }
+  }
+  /// One of these bytes; of blocks, the numbers come before the scales.
+  public func byte(at offset: Int) -> UInt8 {
+    switch self {
+    case .stored(let matrix): return UnsafeRawBufferPointer(start: matrix.base, count: matrix.bytes)[offset]
+    case .blocks(let matrix):
+      let (blocks, scales) = (matrix.blockBytes, matrix.scaleBytes)
+      return offset < blocks.count ? blocks[offset] : scales[offset - blocks.count]
     }
   }
 }

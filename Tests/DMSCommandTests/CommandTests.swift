@@ -4,49 +4,6 @@ import DMSCheckpoint
 import Foundation
 import Testing
 
-private let repository = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-  .deletingLastPathComponent()
-private let fixtures = repository.appending(path: "Tests/Fixtures").path
-private let shared = repository.deletingLastPathComponent().appending(path: "shared/data").path
-private let hasShared = FileManager.default.fileExists(atPath: shared)
-
-private struct Outcome {
-  var code: Int32
-  var output: String
-  var errors: String
-}
-
-/// Runs the built command.
-private func dms(_ arguments: String..., input: String? = nil) throws -> Outcome {
-  let process = Process()
-  process.executableURL = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "dms")
-  process.arguments = arguments
-  let (output, errors, stdin) = (Pipe(), Pipe(), Pipe())
-  process.standardOutput = output
-  process.standardError = errors
-  process.standardInput = stdin
-  try process.run()
-  try stdin.fileHandleForWriting.write(contentsOf: Data((input ?? "").utf8))
-  try stdin.fileHandleForWriting.close()
-  let text = try output.fileHandleForReading.readToEnd() ?? Data()
-  let said = try errors.fileHandleForReading.readToEnd() ?? Data()
-  process.waitUntilExit()
-  return Outcome(
-    code: process.terminationReason == .exit ? process.terminationStatus : -process.terminationStatus,
-    output: String(decoding: text, as: UTF8.self), errors: String(decoding: said, as: UTF8.self))
-}
-
-private func withFolder(_ body: (String) throws -> Void) throws {
-  let folder = FileManager.default.temporaryDirectory.appending(path: "dms-\(UUID().uuidString)").path
-  try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-  defer { try? FileManager.default.removeItem(atPath: folder) }
-  try body(folder)
-}
-
-private func write(_ text: String, _ path: String) throws {
-  try text.write(toFile: path, atomically: true, encoding: .utf8)
-}
-
 struct CommandTests {
   @Test(arguments: ["qwen3", "qwen2-r1-style", "qwen3-dms-neuron-high-cr", "qwen3-dms-adapter-head"])
   func aTraceEqualsItsGoldenValues(fixture: String) throws {
@@ -184,13 +141,6 @@ struct CommandTests {
     #expect(said.hasPrefix("dms: stdout: cannot be written"), "\(said)")
   }
 
-  private func expectFailure(_ outcome: Outcome, _ comment: Comment) {
-    #expect(outcome.code == 1, comment)
-    #expect(outcome.output.isEmpty, comment)
-    #expect(outcome.errors.hasPrefix("dms: "), "\(outcome.errors)")
-    #expect(outcome.errors.filter { $0 == "\n" }.count == 1, "\(outcome.errors)")
-  }
-
   @Test(arguments: [
     ["trace"], ["nonsense"], ["run", "x", "--temperature", "-1", "y"],
     ["trace", "m", "--split", "0", "--tokens", "t", "-o", "o"],
@@ -200,6 +150,7 @@ struct CommandTests {
     ["inspect"], ["bench"], ["bench", "m", "--shape", "s"], ["bench", "m", "--depth", "x"],
     ["bench", "m", "--policy", "h2o"],
     ["bench", "m", "--simulated-ratio", "0.5"], ["bench", "m", "--no-eviction"],
+    ["quantize", "m", "o"], ["quantize", "m", "o", "--weights", "as-stored"], ["quantize", "m", "--weights", "q8"],
   ])
   func wrongUsageIsExitCodeTwo(arguments: [String]) throws { #expect(try run(arguments).code == 2) }
 
@@ -215,7 +166,7 @@ struct CommandTests {
   @Test func helpNamesEveryCommand() throws {
     let help = try dms("--help")
     #expect(help.code == 0)
-    for command in ["run", "chat", "inspect", "trace", "compare"] {
+    for command in ["run", "chat", "inspect", "quantize", "trace", "compare", "perplexity"] {
       #expect(help.output.contains("\n  \(command) "))
       #expect(try dms(command, "--help").code == 0)
     }

@@ -46,4 +46,38 @@ struct WeightFormatTests {
     let relative = (error / size).squareRoot()
     #expect(relative > 0 && relative < format.1, "\(format.0): \(relative)")
   }
+
+  /// The rows that decide are not rounded, and their product is that of decoding, however many rows there are. The first
+  /// layer's input is the embedding alone, so there a decision does not feel how a prompt is split.
+  @Test(arguments: Fixture.sparse, [WeightFormat.q8, .q4])
+  func theFirstLayersDecisionsDoNotFeelTheSplit(fixture: Fixture, format: WeightFormat) throws {
+    let decoder = try fixture.decoder(format)
+    let ids = try #require(fixture.integers("input_ids"))
+    let runs = try [[ids.count], [7, 20], []].map { split in
+      let run = try Run(decoder)
+      try run.read(ids, split: split)
+      return run.decisionLogits[0].map(\.bitPattern)
+    }
+    #expect(runs[0] == runs[1] && runs[0] == runs[2])
+  }
+
+  /// Of about 1,650 decisions 3 differ; where the rows that decide were rounded as well, 24 did.
+  @Test func fewDecisionsDifferInEightBits() throws {
+    var (flips, count) = (0, 0)
+    for fixture in Fixture.sparse where try fixture.decoder().configuration.dms?.separateAlpha == false {
+      let ids = try #require(fixture.integers("input_ids"))
+      let run = try Run(fixture.decoder(.q8))
+      try run.read(ids, split: [ids.count])
+      let expected = try #require(fixture.integers("decisions"))  // [L, G, T]
+      let kvHeads = expected.count / run.decisionLogits.count / ids.count
+      for (layer, logits) in run.decisionLogits.enumerated() {
+        for (index, logit) in logits.enumerated() {
+          let place = (layer * kvHeads + index % kvHeads) * ids.count + index / kvHeads
+          flips += (logit > 0) == (expected[place] > 0) ? 0 : 1
+          count += 1
+        }
+      }
+    }
+    #expect(flips * 1000 <= 5 * count, "\(flips) of \(count)")
+  }
 }

@@ -1,0 +1,95 @@
+// A model folder in the making: its files lie in a folder of another name beside it, which gets the final name when
+// everything is there. Which weights are written, and how, is not known here.
+
+import DMSPlatform
+import DMSTensor
+import DMSText
+import Glibc
+
+/// Dropped before `finish`, it leaves nothing behind. A process that is killed leaves `NAME.partial-XXXXXX`, never NAME.
+public final class CheckpointFolder {
+  private let path: String
+  /// Where files are written until the folder is finished.
+  public let partial: String
+  private var isFinished = false
+
+  /// - Throws: `InputError` if `path` exists or cannot be created.
+  public init(_ path: String) throws {
+    var path = path
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    var status = stat()
+    guard lstat(path, &status) != 0 else { throw Self.exists(path) }
+    var template = Array((path + ".partial-XXXXXX").utf8CString)
+    guard mkdtemp(&template) != nil else { throw cannotWrite(path, errno) }
+    partial = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+    self.path = path
+    // mkdtemp makes it for its owner alone; a model is as public as files are by default.
+    let mask = umask(0)
+    umask(mask)
+    chmod(partial, 0o777 & ~mask)
+  }
+
+  deinit {
+    guard !isFinished else { return }
+    for name in fileNames(in: partial) { unlink("\(partial)/\(name)") }
+    rmdir(partial)
+  }
+
+  private static func exists(_ path: String) -> InputError {
+    InputError("exists already", at: path, remedy: "give a new name, or remove it first")
+  }
+
+  /// Copies what belongs to a model beside its weights and its configuration: tokenizer, chat template, sampling wishes,
+  /// DMS metadata, licence.
+  public func copyCompanions(of source: String) throws {
+    for name in fileNames(in: source).sorted() where Self.isCompanion(name) {
+      let file = try MappedFile(path: "\(source)/\(name)")
+      try withExtendedLifetime(file) { try writeAtomically(Array(file.bytes), to: "\(partial)/\(name)") }
+    }
+  }
+
+  private static func isCompanion(_ name: String) -> Bool {
+    if name.hasPrefix(".") || name == "config.json" || name.hasSuffix(".index.json") { return false }
+    return [".json", ".jinja", ".txt", ".model", ".tiktoken"].contains { name.hasSuffix($0) }
+      || ["LICENSE", "NOTICE", "README"].contains { name.hasPrefix($0) }
+  }
+
+  /// Writes the configuration of a checkpoint with what is new about the weights; the other keys, and their order, are kept.
+  ///
+  /// - Parameters:
+  ///   - type: the type that the matrices have from now on; `nil` leaves what is announced.
+  ///   - blocks: the blocks that they are in.
+  package func writeConfiguration(of source: String, type: ElementType?, blocks: StoredBlocks?) throws {
+    let path = "\(source)/config.json"
+    guard var object = try JSON(file: path).object else {
+      throw InputError("a JSON object expected", at: path, remedy: ConfigurationReader.remedy)
+    }
+    let names: [ElementType: String] = [.f32: "float32", .bf16: "bfloat16", .f16: "float16"]
+    if let name = type.flatMap({ names[$0] }) {
+      object[object["dtype"] == nil ? "torch_dtype" : "dtype"] = .string(name)
+    }
+    if let blocks { object[StoredBlocks.key] = blocks.announcement }
+    try writeAtomically(Array((JSON.object(object).text + "\n").utf8), to: "\(partial)/config.json")
+  }
+
+  /// Gives the folder its name. Nothing can be written afterwards.
+  /// - Throws: `InputError` if something of that name has appeared meanwhile.
+  public func finish() throws {
+    syncFolder(of: partial + "/")
+    // Of what has appeared under the name meanwhile, only an empty folder is replaced.
+    guard rename(partial, path) == 0 else {
+      guard [EEXIST, ENOTEMPTY, ENOTDIR].contains(errno) else { throw cannotWrite(path, errno) }
+      throw Self.exists(path)
+    }
+    isFinished = true
+    syncFolder(of: path)
+  }
+}
+
+/// Regular files and links to them in a folder; none if it cannot be read.
+private func fileNames(in folder: String) -> [String] {
+  folderEntries(folder).filter { name in
+    var status = stat()
+    return stat("\(folder)/\(name)", &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+  }
+}

@@ -1,0 +1,117 @@
+// A checkpoint written again with its weights in another form, once and for all: what loading would make in memory, the next
+// loading maps. How blocks lie in files: StoredBlocks.swift.
+
+import DMSCheckpoint
+import DMSKernels
+import DMSPlatform
+import DMSTensor
+
+/// Writes model folders. The same matrices change form as when a `Decoder` converts them, to the same bits; norms, biases and
+/// what decides evictions are copied. Tensors that a decoder does not use are left out.
+public struct CheckpointConversion {
+  /// Threads that convert; 0 means one per usable processor.
+  public var threads = 0
+  /// Receives the share of the weights that is written.
+  public var progress: ((Double) -> Void)?
+  /// Asked between matrices.
+  public var isCancelled: () -> Bool = { false }
+  private let format: WeightFormat
+
+  /// - Precondition: a format other than `asStored`.
+  public init(to format: WeightFormat) {
+    precondition(format != .asStored, "a form to write")
+    self.format = format
+  }
+
+  /// A tensor of the checkpoint, in the form that it has there.
+  private struct Source {
+    let name: String
+    let view: TensorView
+    let role: WeightSource.Role
+    var isConverted: Bool { role == .map }
+  }
+
+  /// Writes `folder`: weights, configuration, and copies of the tokenizer and its like. Takes the memory of one matrix.
+  ///
+  /// - Returns: bytes of the weights.
+  /// - Throws: `InputError` if `folder` exists, for tensors that are missing, and for a disk without room;
+  ///   `CancellationError`. Nothing is left behind then.
+  public func write(_ checkpoint: Checkpoint, to folder: String) throws -> Int {
+    let shape = checkpoint.configuration
+    if let stored = shape.blocks {
+      throw InputError(
+        "the weights are in \(stored.format.rawValue) blocks already", at: checkpoint.folder,
+        remedy: "use the checkpoint that they were made of")
+    }
+    let pool = try Workers(asked: threads, kvHeads: shape.kvHeads).pool()
+    // The rows that are kept apart lie in its memory.
+    let asStored = WeightConversion(.asStored, pool: pool, total: 0, progress: nil)
+    defer { withExtendedLifetime(asStored) {} }
+    let sources = try sources(of: checkpoint, asStored)
+    let output = try CheckpointFolder(folder)
+    try output.copyCompanions(of: checkpoint.folder)
+    try output.writeConfiguration(
+      of: checkpoint.folder, type: format.type,
+      blocks: format.blocks.map { StoredBlocks($0, parameters: parameters(sources)) })
+    let tensors = declarations(sources)
+    let writer = try SafetensorsWriter(
+      path: output.partial + "/model.safetensors", tensors: tensors, metadata: ["format": "pt"], order: .asDeclared)
+    let total = sources.reduce(0) { $0 + ($1.isConverted ? $1.view.count : 0) }
+    let conversion = WeightConversion(format, pool: pool, total: total, progress: progress)
+    for source in sources {
+      if isCancelled() { throw CancellationError() }
+      try write(source, conversion, to: writer)
+    }
+    try writer.finish()
+    try output.finish()
+    return tensors.reduce(0) { $0 + $1.shape.reduce(1, *) * $1.type.size }
+  }
+
+  /// What a decoder takes, in its order.
+  private func sources(of checkpoint: Checkpoint, _ asStored: WeightConversion) throws -> [Source] {
+    var sources: [Source] = []
+    let source = WeightSource(
+      shape: checkpoint.configuration, checkpoint: checkpoint, conversion: asStored,
+      keepsBorrowed: format.blocks != nil
+    ) {
+      sources.append(Source(name: $0, view: $1, role: $2))
+    }
+    _ = try DecoderWeights(source, asStored)
+    return sources
+  }
+
+  private func parameters(_ sources: [Source]) -> Int {
+    sources.reduce(0) { $0 + ($1.role == .borrowed ? 0 : $1.view.count) }
+  }
+
+  /// Blocks first, then scales, then numbers by their size: every size is a multiple of the alignment of what follows.
+  private func declarations(_ sources: [Source]) -> [SafetensorsWriter.Declaration] {
+    var (blocks, scales): ([SafetensorsWriter.Declaration], [SafetensorsWriter.Declaration]) = ([], [])
+    var numbers: [SafetensorsWriter.Declaration] = []
+    for source in sources {
+      if source.isConverted, let format = format.blocks {
+        let pair = StoredBlocks.declarations(
+          source.name, format, rows: source.view.shape[0], columns: source.view.shape[1])
+        blocks.append(pair.blocks)
+        scales.append(pair.scales)
+      } else {
+        let type = source.isConverted ? format.type : nil
+        numbers.append(.init(source.name, type ?? source.view.type, source.view.shape))
+      }
+    }
+    return blocks + scales + numbers.filter { $0.type.size == 4 } + numbers.filter { $0.type.size != 4 }
+  }
+
+  private func write(_ source: Source, _ conversion: WeightConversion, to writer: SafetensorsWriter) throws {
+    guard source.isConverted, let (weights, bytes) = conversion.converted(Matrix(source.view)) else {
+      return try writer.write(source.view.bytes, to: source.name)
+    }
+    try withExtendedLifetime(bytes) {
+      switch weights {
+      case .stored(let matrix):
+        try writer.write(UnsafeRawBufferPointer(start: matrix.base, count: matrix.bytes), to: source.name)
+      case .blocks(let matrix): try StoredBlocks.write(matrix, source.name, to: writer)
+      }
+    }
+  }
+}
