@@ -20,6 +20,7 @@ typedef __m256i ints_t;
 typedef __m256 floats_t;
 #define PARTS 2
 #define TILE 2
+#define GROUPS 1
 #define PREFETCH 2048
 #define load(p) _mm256_loadu_si256((const __m256i *)(p))
 #define broadcast(p) _mm256_set1_epi32(*(const int32_t *)(p))

@@ -20,6 +20,7 @@ typedef __m512i ints_t;
 typedef __m512 floats_t;
 #define PARTS 1
 #define TILE 12
+#define GROUPS 2
 #define PREFETCH 2048
 #define load(p) _mm512_loadu_si512(p)
 #define broadcast(p) _mm512_set1_epi32(*(const int32_t *)(p))

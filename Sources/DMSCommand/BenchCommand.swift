@@ -99,6 +99,9 @@ struct BenchCommand: ParsableCommand {
   }
 
   mutating func run() throws {
+    let threads = engineOptions.threads > 0 ? engineOptions.threads : Topology().usefulThreads
+    // First of all and to the end, so that what it takes can be told from what the model takes.
+    let memory = try MemoryBandwidth(threads: threads)
     let decoder: Decoder
     if let shape {
       let folder = shape.hasSuffix("config.json") ? String(shape.dropLast("config.json".count)) : shape
@@ -117,8 +120,6 @@ struct BenchCommand: ParsableCommand {
     let depths = Set(try numbers(depth, "--depth", 0...(1 << 24))).sorted()
     let chains = try numbers(self.chains, "--chains", 1...1024)
     var results: [BenchRun.Result] = []
-    let threads = try engineOptions.engine(decoder).threads
-    let bandwidth = try MemoryBandwidth(threads: threads).best(of: 5)
     for policy in policies {
       var options = engineOptions.options(decoder)
       options.context = (depths.last ?? 0) + prompt + generate * (repetitions + 1) + 16
@@ -129,14 +130,14 @@ struct BenchCommand: ParsableCommand {
       }
       let run = BenchRun(
         engine: try Engine(decoder, options), policy: policy, prompt: prompt, steps: generate,
-        repetitions: repetitions, bandwidth: bandwidth)
+        repetitions: repetitions, memory: memory)
       try run.measure(depths: depths, chains: chains) { result in
         results.append(result)
         if !json && !markdown { try writeAnswer(result.line + "\n") }
       }
     }
     let report = BenchReport(
-      decoder: decoder, source: model ?? shape ?? "", threads: threads, bandwidth: bandwidth,
+      decoder: decoder, source: model ?? shape ?? "", threads: threads, memory: memory,
       instructions: engineOptions.options(decoder).instructions ?? .best, results: results)
     if json { try writeAnswer(report.json + "\n") }
     if markdown { try writeAnswer(report.markdown) }

@@ -9,13 +9,19 @@ struct BenchReport {
   let decoder: Decoder
   let source: String
   let threads: Int
-  let bandwidth: Double
+  let memory: MemoryBandwidth
   let instructions: InstructionSet
   let results: [BenchRun.Result]
 
+  /// The most that memory delivered in bytes per second: other processes only ever take away.
+  private var bandwidth: Double { results.flatMap(\.bandwidths).max() ?? memory.best(of: 5) }
+
+  /// Bytes that the process occupied at most, but for the buffer that bandwidth is measured with.
+  private var peakBytes: Int { max(0, MemoryAccounting.peakResidentBytes() - memory.size) }
+
   var summary: String {
     "\(threads) threads, \(instructions.rawValue), memory \(decimals(bandwidth / 1e9, 1)) GB/s, weights "
-      + "\(byteCount(decoder.stepBytes)) a step, peak resident \(byteCount(MemoryAccounting.peakResidentBytes()))"
+      + "\(byteCount(decoder.stepBytes)) a step, of \(byteCount(decoder.weightBytes)), peak resident \(byteCount(peakBytes))"
   }
 
   var json: String {
@@ -29,8 +35,8 @@ struct BenchReport {
         + "\"kvBytes\":\(result.kvBytes),\"liveTokens\":\(result.liveTokens)}"
     }
     return "{\"model\":\(quoted(source)),\"threads\":\(threads),\"instructions\":\"\(instructions.rawValue)\","
-      + "\"bandwidthBytesPerSecond\":\(bandwidth),\"weightBytes\":\(decoder.stepBytes),"
-      + "\"peakResidentBytes\":\(MemoryAccounting.peakResidentBytes()),\"results\":[\(cells.joined(separator: ","))]}"
+      + "\"bandwidthBytesPerSecond\":\(bandwidth),\"weightBytes\":\(decoder.weightBytes),"
+      + "\"weightBytesPerStep\":\(decoder.stepBytes),\"peakResidentBytes\":\(peakBytes),\"results\":[\(cells.joined(separator: ","))]}"
   }
 
   var markdown: String {

@@ -14,8 +14,8 @@ struct BenchRun {
   let prompt: Int
   let steps: Int
   let repetitions: Int
-  /// Bytes per second.
-  let bandwidth: Double
+  /// Read after every measurement of decoding, to compare it with.
+  let memory: MemoryBandwidth
 
   struct Result {
     var work: Work
@@ -28,11 +28,14 @@ struct BenchRun {
     var samples: [Double]
     /// Weights and cache read per token, in a decode step; 0 for prefill.
     var bytesPerToken: Double
-    var bandwidthShare: Double
+    /// What memory delivered in bytes per second, after each repetition of a decoding; empty for prefill.
+    var bandwidths: [Double]
     var kvBytes: Int
     var liveTokens: Double
 
     var median: Double { BenchRun.median(samples) }
+    /// What decoding read, of what memory delivered then.
+    var bandwidthShare: Double { BenchRun.median(zip(samples, bandwidths).map { $0 * bytesPerToken / $1 }) }
   }
 
   static func median(_ samples: [Double]) -> Double {
@@ -67,7 +70,7 @@ struct BenchRun {
       if repetition > 0 { samples.append(Double(prompt) / (time / .seconds(1))) }
     }
     base.consolidate()
-    return result(.prefill, depth, 1, samples, bytesPerStep: 0, kvBytes, live: base.ledger.liveTokens)
+    return result(.prefill, depth, 1, samples, kvBytes, live: base.ledger.liveTokens)
   }
 
   private func decode(_ base: SequenceCache, depth: Int, chains: Int) throws -> Result {
@@ -84,27 +87,29 @@ struct BenchRun {
       for chain in ids.indices { ids[chain] = (ids[chain] &* 31 &+ 17) % vocabulary }
     }
     for _ in 0..<warmUp { try step() }
-    var samples: [Double] = []
+    var (samples, bandwidths): ([Double], [Double]) = ([], [])
     var bytes = 0.0
     for _ in 0..<repetitions {
       try stopIfAsked()
       let time = try ContinuousClock().measure { for _ in 0..<steps { try step() } }
       samples.append(Double(steps * chains) / (time / .seconds(1)))
+      bandwidths.append(memory.measure())
       bytes = Double(engine.decoder.stepBytes) + caches.reduce(0.0) { $0 + Double($1.ledger.bytesLive) }
     }
     let live = caches.reduce(0.0) { $0 + $1.ledger.liveTokens } / Double(chains)
     let held = withExtendedLifetime(caches) { engine.cacheBytesHeld }
-    return result(.decode, depth, chains, samples, bytesPerStep: bytes, held, live: live)
+    return result(
+      .decode, depth, chains, samples, held, live: live, bytesPerToken: bytes / Double(chains), bandwidths)
   }
 
   private func result(
-    _ work: Work, _ depth: Int, _ chains: Int, _ samples: [Double], bytesPerStep: Double, _ kvBytes: Int, live: Double
+    _ work: Work, _ depth: Int, _ chains: Int, _ samples: [Double], _ kvBytes: Int, live: Double,
+    bytesPerToken: Double = 0, _ bandwidths: [Double] = []
   ) -> Result {
-    let perToken = bytesPerStep / Double(chains)
-    return Result(
+    Result(
       work: work, policy: policy, depth: depth, chains: chains, weights: engine.decoder.weightFormat.rawValue,
-      kvType: engine.kvType.rawValue, samples: samples, bytesPerToken: perToken,
-      bandwidthShare: perToken * Self.median(samples) / bandwidth, kvBytes: kvBytes, liveTokens: live)
+      kvType: engine.kvType.rawValue, samples: samples, bytesPerToken: bytesPerToken, bandwidths: bandwidths,
+      kvBytes: kvBytes, liveTokens: live)
   }
 
   private func stopIfAsked() throws {

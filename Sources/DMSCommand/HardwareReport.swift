@@ -7,7 +7,7 @@ enum HardwareReport {
   static func show() throws {
     let topology = Topology()
     let quota = Topology.processorQuota()
-    let threads = max(1, min(topology.processors, quota ?? .max))
+    let threads = topology.usefulThreads
     print("instructions  \(InstructionSet.best.rawValue); available: \(names(InstructionSet.available))")
     print("processors    \(topology.processors) usable\(quota.map { ", time for \($0)" } ?? "")")
     for node in topology.nodes {

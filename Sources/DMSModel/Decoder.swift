@@ -62,6 +62,9 @@ public final class Decoder: @unchecked Sendable {
   /// Bytes of weights that a decode step reads, whatever the number of its sequences.
   public var stepBytes: Int { weights.stepBytes }
 
+  /// Bytes of all matrices, the embedding too.
+  public var weightBytes: Int { weights.bytes }
+
   var computesInF32: Bool {
     if case .stored(let matrix) = weights.embedding { return matrix.type == .f32 }
     return false

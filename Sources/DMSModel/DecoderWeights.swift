@@ -2,6 +2,7 @@
 
 import DMSCheckpoint
 import DMSKernels
+import DMSPlatform
 import DMSTensor
 
 /// A linear map in the form that was asked for, with its bias in fp32.
@@ -65,6 +66,7 @@ struct DecoderWeights {
 
   /// What was converted, and so is not in the checkpoint's files.
   private let owned: [OwnedBytes]
+  private let isTied: Bool
 
   init(_ source: WeightSource, _ conversion: WeightConversion) throws {
     let shape = source.shape
@@ -74,10 +76,14 @@ struct DecoderWeights {
     // Checkpoints with tied embeddings may carry the head all the same; the tie wins, as in transformers.
     head = shape.tiedEmbeddings ? embedding : try source.matrix("lm_head.weight", shape.vocabulary, shape.hidden)
     owned = conversion.owned
+    isTied = shape.tiedEmbeddings
   }
 }
 
 extension DecoderWeights {
+  /// Bytes of all matrices.
+  var bytes: Int { stepBytes + (isTied ? 0 : embedding.bytes) }
+
   /// Bytes that a decode step reads, whatever the number of its sequences.
   var stepBytes: Int {
     layers.reduce(head.bytes) { sum, layer in
@@ -116,7 +122,12 @@ struct WeightSource {
     }
     let view = try checkpoint.tensor(name, shape: [rows, columns])
     onTensor?(name, view, converted ? .map : .kept)
-    return converted ? conversion.convert(Matrix(view)) : .stored(Matrix(view))
+    guard converted else { return .stored(Matrix(view)) }
+    let weights = conversion.convert(Matrix(view))
+    if case .stored(let matrix) = weights, matrix.base == view.bytes.baseAddress { return weights }
+    // What has been converted is not read again: one form of it in memory is enough.
+    MappedFile.letGo(of: view.bytes)
+    return weights
   }
 
   /// The borrowed channels' rows of the query projection `name`, in their stored type; `nil` unless they are kept apart.

@@ -24,3 +24,48 @@ struct RandomFill: ParallelWork {
     }
   }
 }
+
+/// Fills a matrix in blocks with numbers up to 2⁻⁶ of both signs. One task per group of rows.
+struct RandomBlocks: ParallelWork {
+  let result: BlockMatrix
+
+  func run(task group: Int, worker: Int) {
+    let (blocks, rows) = (result.columnBlocks, BlockFormat.rowsPerGroup)
+    let count = blocks * result.format.blockBytes
+    let numbers = UnsafeMutableRawPointer(mutating: result.blocks + group * count)
+    var state = UInt64(group) &* 0x9E37_79B9_7F4A_7C15 | 1
+    for offset in stride(from: 0, to: count, by: 8) {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      // No byte is 0, which 8 bits do not use.
+      numbers.storeBytes(of: (state ^ state >> 29) | 0x0101_0101_0101_0101, toByteOffset: offset, as: UInt64.self)
+    }
+    let scales = UnsafeMutableRawPointer(mutating: result.scales + group * blocks * rows * 2)
+    let scale: UInt16 = result.format == .q8 ? 0x3900 : 0x3B00  // 2⁻¹³, 2⁻⁹
+    for index in 0..<blocks * rows { scales.storeBytes(of: scale, toByteOffset: 2 * index, as: UInt16.self) }
+  }
+}
+
+extension WeightConversion {
+  /// A random matrix, in BF16 where no other form is asked for. Blocks are drawn as such, which takes no other memory.
+  func random(_ rows: Int, _ columns: Int, converted: Bool) -> Weights {
+    if converted, let blocks = format.blocks {
+      let bytes = bytes(BlockMatrix.bytes(blocks, rows: rows, columns: columns))
+      let result = BlockMatrix(blocks, rows: rows, columns: columns, bytes: UnsafeRawBufferPointer(bytes))
+      pool.run(tasks: result.groups, RandomBlocks(result: result))
+      return .blocks(result)
+    }
+    let bytes = OwnedBytes(rows * columns * 2)
+    let numbers = bytes.buffer.bindMemory(to: UInt16.self)
+    if let base = numbers.baseAddress {
+      let fill = RandomFill(rows: rows, columns: columns, seed: UInt64(rows &* 31 &+ columns), numbers: base)
+      pool.run(tasks: fill.tasks, fill)
+    }
+    let source = Matrix(
+      TensorView(
+        type: .bf16, shape: [rows, columns],
+        bytes: UnsafeRawBufferPointer(rebasing: bytes.buffer[..<(rows * columns * 2)])))
+    let result = converted ? convert(source) : .stored(source)
+    if case .stored(let matrix) = result, matrix.base == source.base { keep(bytes) }
+    return withExtendedLifetime(bytes) { result }
+  }
+}

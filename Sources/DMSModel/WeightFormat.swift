@@ -54,8 +54,8 @@ public enum WeightFormat: String, Sendable, CaseIterable {
 /// Converts matrices as they are loaded, on all threads, and keeps what it made.
 final class WeightConversion {
   let format: WeightFormat
-  fileprivate(set) var owned: [OwnedBytes] = []
-  fileprivate let pool: ThreadPool
+  private(set) var owned: [OwnedBytes] = []
+  let pool: ThreadPool
   private let total: Int
   private var done = 0
   private let progress: ((Double) -> Void)?
@@ -72,16 +72,18 @@ final class WeightConversion {
 
   func convert(_ source: Matrix) -> Weights {
     guard let (weights, bytes) = converted(source) else { return .stored(source) }
-    owned.append(bytes)
+    keep(bytes)
     return weights
   }
 
   /// Memory that lives as long as what was converted.
   func bytes(_ count: Int) -> UnsafeMutableRawBufferPointer {
     let bytes = OwnedBytes(count)
-    owned.append(bytes)
+    keep(bytes)
     return bytes.buffer
   }
+
+  func keep(_ bytes: OwnedBytes) { owned.append(bytes) }
 
   /// A matrix in the form that is asked for, and the memory that it lies in. `nil` if it has that form.
   func converted(_ source: Matrix) -> (weights: Weights, bytes: OwnedBytes)? {
@@ -103,25 +105,6 @@ final class WeightConversion {
     let work = TypeConversion(source, to: Matrix(view))
     pool.run(tasks: work.tasks, work)
     return (.stored(Matrix(view)), bytes)
-  }
-}
-
-extension WeightConversion {
-  /// A random matrix, in BF16 where no other form is asked for.
-  func random(_ rows: Int, _ columns: Int, converted: Bool) -> Weights {
-    let bytes = OwnedBytes(rows * columns * 2)
-    let numbers = bytes.buffer.bindMemory(to: UInt16.self)
-    if let base = numbers.baseAddress {
-      let fill = RandomFill(rows: rows, columns: columns, seed: UInt64(rows &* 31 &+ columns), numbers: base)
-      pool.run(tasks: fill.tasks, fill)
-    }
-    let source = Matrix(
-      TensorView(
-        type: .bf16, shape: [rows, columns],
-        bytes: UnsafeRawBufferPointer(rebasing: bytes.buffer[..<(rows * columns * 2)])))
-    let result = converted ? convert(source) : .stored(source)
-    if case .stored(let matrix) = result, matrix.base == source.base { owned.append(bytes) }
-    return withExtendedLifetime(bytes) { result }
   }
 }
 

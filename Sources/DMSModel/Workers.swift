@@ -11,8 +11,7 @@ struct Workers {
   /// - Throws: `InputError` for more than 1024.
   init(asked: Int, kvHeads: Int) throws {
     topology = Topology()
-    let usable = min(topology.processors, Topology.processorQuota() ?? .max)
-    count = asked > 0 ? asked : max(1, usable)
+    count = asked > 0 ? asked : topology.usefulThreads
     guard count <= 1024 else { throw InputError("\(count) threads are too many", remedy: "use at most 1024") }
     placement = Placement(topology: topology, threads: count, kvHeads: kvHeads)
   }

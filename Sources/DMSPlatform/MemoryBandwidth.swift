@@ -4,6 +4,8 @@
 public final class MemoryBandwidth {
   private static let slices = 256
   private let bytes: UnsafeMutableRawBufferPointer
+  /// Bytes of the buffer.
+  public var size: Int { bytes.count }
   private let sums: UnsafeMutablePointer<UInt32>
   private let pool: ThreadPool
 

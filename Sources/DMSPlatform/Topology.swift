@@ -62,6 +62,9 @@ public struct Topology: Sendable, Equatable {
 
   public var processors: Int { nodes.reduce(0) { $0 + $1.processors.count } }
 
+  /// Threads worth having: one per usable processor, as far as a container's quota gives time for them.
+  public var usefulThreads: Int { max(1, min(processors, Self.processorQuota() ?? .max)) }
+
   /// The processors of this process' affinity mask, ascending.
   public static func allowedProcessors() -> [Int] {
     var mask = [UInt64](repeating: 0, count: mostProcessors / 64)
