@@ -70,8 +70,8 @@ public struct PrefillAttention: ParallelWork {
     self.scratchStride = scratchStride
   }
 
-  /// Positions of one block of queries: about 192 rows, whatever the group.
-  static func queryBlock(group: Int) -> Int { max(16, 192 / group) }
+  /// Positions of one block of queries: about 384 rows, whatever the group.
+  static func queryBlock(group: Int) -> Int { max(16, 384 / group) }
 
   /// Numbers of scratch memory that a worker needs.
   public static func scratchCount(group: Int, headDim: Int) -> Int {
