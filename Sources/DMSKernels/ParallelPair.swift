@@ -2,23 +2,28 @@
 
 import DMSPlatform
 
-/// The tasks of `First`, then those of `Second`. Nest it for more.
+/// The tasks of both, dealt out so that any run of them has the same share of each: what the threads of a memory node take of
+/// a joint fork is what they would take of each alone, and so where they placed its weights. Nest it for more.
 public struct ParallelPair<First: ParallelWork, Second: ParallelWork>: ParallelWork {
   let first: First
   let firstTasks: Int
   let second: Second
+  public let tasks: Int
 
-  public init(_ first: First, tasks: Int, _ second: Second) {
+  public init(_ first: First, tasks firstTasks: Int, _ second: Second, tasks secondTasks: Int) {
     self.first = first
-    self.firstTasks = tasks
+    self.firstTasks = firstTasks
     self.second = second
+    tasks = firstTasks + secondTasks
   }
 
   public func run(task: Int, worker: Int) {
-    if task < firstTasks {
-      first.run(task: task, worker: worker)
+    // So many of the tasks before this one are the first's.
+    let before = task * firstTasks / tasks
+    if (task + 1) * firstTasks / tasks > before {
+      first.run(task: before, worker: worker)
     } else {
-      second.run(task: task - firstTasks, worker: worker)
+      second.run(task: task - before, worker: worker)
     }
   }
 }

@@ -95,13 +95,13 @@ extension Engine {
     let query = product(layer.query, workspace.normed.base, rows, workspace.queries.base, queries, call.kernels, 0)
     let key = product(layer.key, workspace.normed.base, rows, workspace.keys.base, keys, call.kernels, 1)
     let value = product(layer.value, workspace.normed.base, rows, workspace.values.base, keys, call.kernels, 2)
-    let pair = ParallelPair(key, tasks: key.tasks, value)
-    let all = ParallelPair(query, tasks: query.tasks, pair)
-    let tasks = query.tasks + key.tasks + value.tasks
-    guard let borrowed = layer.borrowed else { return pool.run(tasks: tasks, all) }
+    let pair = ParallelPair(key, tasks: key.tasks, value, tasks: value.tasks)
+    let all = ParallelPair(query, tasks: query.tasks, pair, tasks: pair.tasks)
+    guard let borrowed = layer.borrowed else { return pool.run(tasks: all.tasks, all) }
     // The same kernel in prefill and decode, as for the adapter. Products of blocks leave the scratch alone.
     let apart = product(borrowed, workspace.normed.base, rows, workspace.decisions.base, shape.kvHeads, .vectors, 0)
-    pool.run(tasks: tasks + apart.tasks, ParallelPair(all, tasks: tasks, apart))
+    let both = ParallelPair(all, tasks: all.tasks, apart, tasks: apart.tasks)
+    pool.run(tasks: both.tasks, both)
   }
 
   /// Query and key norms, decision logits and RoPE, in place.
@@ -212,7 +212,8 @@ extension Engine {
     roundForBlocks(layer.gate, workspace.normed.base, rows)
     let gate = product(layer.gate, workspace.normed.base, rows, gateUp, 2 * size, call.kernels, 0)
     let up = product(layer.up, workspace.normed.base, rows, gateUp + size, 2 * size, call.kernels, 1)
-    pool.run(tasks: gate.tasks + up.tasks, ParallelPair(gate, tasks: gate.tasks, up))
+    let both = ParallelPair(gate, tasks: gate.tasks, up, tasks: up.tasks)
+    pool.run(tasks: both.tasks, both)
     let activation = SwiGLU(gateUp: gateUp, rows: rows, size: size, output: workspace.activated.base)
     pool.run(tasks: activation.tasks, activation)
     linear(layer.down, workspace.activated, rows, to: workspace.delta, stride: decoder.configuration.hidden, call)
