@@ -35,6 +35,12 @@ let package = Package(
     .target(
       name: "DMSEvaluation", dependencies: ["DMSPlatform", "DMSCheckpoint", "DMSCache", "DMSModel"]),
     .target(
+      name: "DMSRetrofit",
+      dependencies: [
+        "DMSPlatform", "DMSTensor", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel", "DMSGeneration",
+        "DMSEvaluation",
+      ]),
+    .target(
       name: "DMS",
       dependencies: [
         "DMSPlatform", "DMSTensor", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel", "DMSGeneration",
@@ -60,6 +66,9 @@ let package = Package(
       dependencies: ["DMSGeneration", "DMSModel", "DMSText", "DMSCheckpoint", "DMSTensor", "DMSPlatform"]),
     .testTarget(
       name: "DMSEvaluationTests", dependencies: ["DMSEvaluation", "DMSModel", "DMSCheckpoint"]),
+    .testTarget(
+      name: "DMSRetrofitTests",
+      dependencies: ["DMSRetrofit", "DMSModel", "DMSCheckpoint", "DMSTensor", "DMSPlatform"]),
     .testTarget(name: "DMSCommandTests", dependencies: ["DMSCommand", "DMSCheckpoint"]),
   ],
   swiftLanguageModes: [.v6]

@@ -18,6 +18,7 @@ struct DMSCommand: ParsableCommand {
 enum Main {
   /// Exit codes: 0 done, 1 the work failed, 2 the command was not understood.
   static func main() {
+    restartWithBetterBLAS()
     reportLostFiles()
     do {
       var command = try DMSCommand.parseAsRoot()

@@ -9,6 +9,7 @@ enum HardwareReport {
     let quota = Topology.processorQuota()
     let threads = topology.usefulThreads
     print("instructions  \(InstructionSet.best.rawValue); available: \(names(InstructionSet.available))")
+    print("OpenBLAS      kernels for \(BLASProcessor.chosen)")
     print("processors    \(topology.processors) usable\(quota.map { ", time for \($0)" } ?? "")")
     for node in topology.nodes {
       print(

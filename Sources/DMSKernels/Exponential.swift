@@ -1,8 +1,8 @@
 // e^x sixteen at a time, for softmax and SiLU: range reduction by powers of two, then a polynomial. The relative error is
 // below 2e-7 for results that are normal numbers; below -87 the result is 0, above 88 it is e^88.
 
-@inline(__always)
-func exponential(_ x: SIMD16<Float>) -> SIMD16<Float> {
+@inline(__always) @inlinable
+package func exponential(_ x: SIMD16<Float>) -> SIMD16<Float> {
   // Adding 1.5 · 2^23 rounds to an integer and leaves it in the low bits.
   let magic: Float = 12_582_912
   let tiny = x .< -87
@@ -22,8 +22,8 @@ func exponential(_ x: SIMD16<Float>) -> SIMD16<Float> {
 }
 
 /// Calls `body` with sixteen numbers at a time and stores what it returns; the last call may be padded with zeros.
-@inline(__always)
-func forSixteens(
+@inline(__always) @inlinable
+package func forSixteens(
   _ count: Int, _ pointer: UnsafeMutablePointer<Float>, _ body: (Int, SIMD16<Float>) -> SIMD16<Float>
 ) {
   var index = 0

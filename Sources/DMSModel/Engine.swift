@@ -89,6 +89,11 @@ public final class Engine {
     cachePool = try KVPool(
       layout: KVLayout(headDim: shape.headDim, type: type), memoryNodes: placement.memoryNodes,
       arenaOfHead: placement.nodeOfHead)
+    if let better = BLASProcessor.better {
+      options.logger.warning(
+        "OpenBLAS does not know this processor and uses its kernels for \(BLASProcessor.chosen): start the program with \(BLASProcessor.variable)=\(better)"
+      )
+    }
     if let note = workers.topology.note { options.logger.warning("\(note); taking the machine for one memory node") }
     options.logger.debug(
       "\(workers.count) threads, \(placement.memoryNodes.count) memory nodes, \(instructions.rawValue) instructions, cache in \(type.rawValue)"

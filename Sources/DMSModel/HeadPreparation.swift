@@ -73,7 +73,7 @@ enum BorrowedNeuron {
 
 extension ModelConfiguration {
   /// The row of the query projection that a KV head borrows.
-  func borrowedChannel(_ kvHead: Int) -> Int {
+  package func borrowedChannel(_ kvHead: Int) -> Int {
     BorrowedNeuron.channel(of: kvHead, heads: heads, kvHeads: kvHeads, headDim: headDim)
   }
 }

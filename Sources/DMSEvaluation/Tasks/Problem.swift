@@ -1,0 +1,60 @@
+// A problem with its answer, and the reasoning that leads there. Where problems come from: the other files of this folder.
+
+import DMSPlatform
+
+package struct Problem: Sendable, Equatable {
+  package let task: SyntheticTask
+  package let prompt: String
+  /// Every step in writing.
+  package let reasoning: String
+  package let answer: String
+
+  /// What a model that thinks before it answers writes.
+  package var response: String { "<think>\(reasoning)</think>\(answer)" }
+}
+
+/// Tasks that need what was read long ago, made up from a seed: each hides a few facts among many.
+package enum SyntheticTask: String, Sendable, CaseIterable {
+  /// The value of one name among many.
+  case retrieval
+  /// The value at the end of a chain of names, each defined by another.
+  case tracking
+  /// A sum of the values of several names, digit by digit.
+  case sums
+
+  /// The problem of a seed and an index: always the same one.
+  ///
+  /// - Parameter size: roughly how many tokens the prompt is to have, if every word, digit and sign is one.
+  package func problem(seed: UInt64, index: Int, size: Int) -> Problem {
+    let place = Self.allCases.firstIndex(of: self) ?? 0
+    var random = RandomStream(seed: RandomNumbers.seed(RandomNumbers.seed(seed, place), index))
+    switch self {
+    case .retrieval: return retrievalProblem(size, &random)
+    case .tracking: return trackingProblem(size, &random)
+    case .sums: return sumsProblem(size, &random)
+    }
+  }
+}
+
+extension SyntheticTask {
+  /// What a response answers: the text after the reasoning. A response without an end of its reasoning answers nothing.
+  package static func answer(in response: String) -> String? {
+    guard let end = response.range(ofText: "</think>") else { return nil }
+    var answer = response[end.upperBound...]
+    while answer.first?.isWhitespace ?? false { answer.removeFirst() }
+    while answer.last?.isWhitespace ?? false { answer.removeLast() }
+    return String(answer)
+  }
+}
+
+extension String {
+  /// The last place of a text.
+  fileprivate func range(ofText text: String) -> Range<String.Index>? {
+    var start = endIndex
+    while start > startIndex {
+      start = index(before: start)
+      if self[start...].hasPrefix(text) { return start..<index(start, offsetBy: text.count) }
+    }
+    return nil
+  }
+}

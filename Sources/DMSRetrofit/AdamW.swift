@@ -1,0 +1,73 @@
+// AdamW (Loshchilov and Hutter, 2019) over the packed trainable numbers, after clipping the gradient's norm.
+//
+//   m ← β₁ m + (1 − β₁) g        v ← β₂ v + (1 − β₂) g²
+//   θ ← θ − η ( m / (1 − β₁ᵗ) / (sqrt(v / (1 − β₂ᵗ)) + ε) + λ θ )
+
+import DMSPlatform
+import DMSTensor
+import Glibc
+
+package final class AdamW {
+  package struct Options: Sendable, Equatable {
+    package var beta1 = 0.9
+    package var beta2 = 0.95
+    package var epsilon = 1e-8
+    /// Of matrices; norms and biases do not decay.
+    package var weightDecay = 0.0
+    /// The gradient's largest norm.
+    package var clip = 1.0
+
+    package init() {}
+  }
+
+  package let options: Options
+  let first: FloatBuffer
+  let second: FloatBuffer
+  /// Updates so far.
+  package internal(set) var updates = 0
+  private let parts: TrainableParts
+  private static let block = 1 << 14
+
+  package init(_ parts: TrainableParts, _ options: Options) {
+    self.parts = parts
+    self.options = options
+    first = FloatBuffer(parts.count)
+    second = FloatBuffer(parts.count)
+  }
+
+  /// The norm of a gradient. In blocks of a fixed size, added in order.
+  package static func norm(_ gradient: Gradients, _ pool: ThreadPool) -> Double {
+    let values = gradient.values
+    var sums = [Double](repeating: 0, count: (values.count + block - 1) / block)
+    sums.withUnsafeMutableBufferPointer { sums in
+      pool.forPieces(of: values.count, size: block) { piece, range in
+        sums[piece] = Double(dot(values.base + range.lowerBound, values.base + range.lowerBound, range.count))
+      }
+    }
+    return sums.reduce(0, +).squareRoot()
+  }
+
+  /// - Parameter norm: the gradient's.
+  package func update(_ parameters: Parameters, _ gradient: Gradients, norm: Double, rate: Double, _ pool: ThreadPool) {
+    updates += 1
+    let scale = Float(norm > options.clip ? options.clip / norm : 1)
+    let (b1, b2) = (Float(options.beta1), Float(options.beta2))
+    let step = Float(rate / (1 - pow(options.beta1, Double(updates))))
+    let correction = Float(1 / (1 - pow(options.beta2, Double(updates))))
+    let epsilon = Float(options.epsilon)
+    for part in parts.parts {
+      let decay = Float(part.decays ? rate * options.weightDecay : 0)
+      let values = parameters.values.base + part.range.lowerBound
+      let (g, m, v) = (gradient.values.base + part.packed, first.base + part.packed, second.base + part.packed)
+      pool.forPieces(of: part.range.count, size: Self.block) { _, range in
+        for index in range {
+          let slope = g[index] * scale
+          m[index] = b1 * m[index] + (1 - b1) * slope
+          v[index] = b2 * v[index] + (1 - b2) * slope * slope
+          let change = step * m[index] / ((v[index] * correction).squareRoot() + epsilon)
+          values[index] -= change + decay * values[index]
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,387 @@
+// The decoder over whole sequences in fp32, forward and backward: the same mathematics as DMSModel's, without a cache. A test
+// ties the two together.
+//
+// N rows · C hidden · H query heads · G KV heads · D head dim · F MLP size
+
+import DMSCheckpoint
+import DMSKernels
+import DMSPlatform
+import DMSTensor
+
+/// What becomes of evictions in a forward.
+package enum EvictionMode {
+  /// Everything stays. `zeroesBorrowed`: the borrowed channels are zero all the same.
+  case off(zeroesBorrowed: Bool)
+  /// Evicted tokens are gone, as in the cache.
+  case hard
+  /// Decisions with this noise, relaxed (DMS, section 3.2).
+  case relaxed(noise: @Sendable (_ layer: Int, _ row: Int, _ kvHead: Int) -> Float)
+
+  var decides: Bool { if case .off = self { false } else { true } }
+}
+
+/// Not for several threads at once: it has threads of its own.
+package final class TrainingDecoder {
+  let shape: ModelConfiguration
+  let pool: ThreadPool
+  /// The most rows of a batch.
+  let capacity: Int
+  /// Whether a layer's activations are computed anew when its backward needs them.
+  let recomputes: Bool
+  /// Of all layers; of one, if they are recomputed.
+  private var activations: [LayerActivations] = []
+  /// The layers' inputs, if activations are recomputed.
+  private var inputs: [FloatBuffer] = []  // [N, C]
+  private let output: FloatBuffer  // [N, C]: of the last layer
+  private let normed: FloatBuffer  // [N, C]: after the final norm
+  private let scales: FloatBuffer  // [N]
+  private var scratch = FloatBuffer(0)
+  private var scratchStride = 0
+  private var cosines = FloatBuffer(0)  // [positions, D / 2]
+  private var sines = FloatBuffer(0)
+  private let gradients: BackwardBuffers?
+
+  /// What the backward works in, shared by all layers.
+  private struct BackwardBuffers {
+    let dx: FloatBuffer  // [N, C]
+    let dNormed: FloatBuffer  // [N, C]
+    let dProjected: FloatBuffer  // [N, P]
+    let dQueries: FloatBuffer  // [G, N, R, D]
+    let dKeys: FloatBuffer  // [G, N, D]
+    let dBias: FloatBuffer  // [G, N]
+    let dAttention: FloatBuffer  // [N, H, D]
+    let dGateUp: FloatBuffer  // [N, 2F]
+    let dActivated: FloatBuffer  // [N, F]
+    let partials: FloatBuffer
+
+    init(_ shape: ModelConfiguration, rows: Int) {
+      let sizes = LayerActivations.Sizes(shape)
+      dx = FloatBuffer(rows * shape.hidden)
+      dNormed = FloatBuffer(rows * shape.hidden)
+      dProjected = FloatBuffer(rows * sizes.projected)
+      dQueries = FloatBuffer(rows * sizes.queries)
+      dKeys = FloatBuffer(rows * sizes.keys)
+      dBias = FloatBuffer(rows * shape.kvHeads)
+      dAttention = FloatBuffer(rows * sizes.queries)
+      dGateUp = FloatBuffer(rows * 2 * shape.intermediate)
+      dActivated = FloatBuffer(rows * shape.intermediate)
+      partials = FloatBuffer(Self.partials(shape, rows: rows))
+    }
+
+    static func partials(_ shape: ModelConfiguration, rows: Int) -> Int {
+      PartialSums.count(rows: rows) * max(shape.hidden, 2 * shape.headDim)
+    }
+
+    /// Numbers in all.
+    static func count(_ shape: ModelConfiguration, rows: Int) -> Int {
+      let sizes = LayerActivations.Sizes(shape)
+      let width =
+        2 * shape.hidden + sizes.projected + 2 * sizes.queries + sizes.keys + shape.kvHeads + 3 * shape.intermediate
+      return rows * width + partials(shape, rows: rows)
+    }
+  }
+
+  /// - Parameters:
+  ///   - trains: whether there will be a backward; without, all layers share their activations.
+  package init(_ shape: ModelConfiguration, capacity: Int, trains: Bool, recomputes: Bool, pool: ThreadPool) {
+    self.shape = shape
+    self.pool = pool
+    self.capacity = capacity
+    self.recomputes = trains && recomputes
+    let kept = trains && !recomputes ? shape.layers : 1
+    activations = (0..<kept).map { _ in LayerActivations(shape, rows: capacity) }
+    if self.recomputes { inputs = (0..<shape.layers).map { _ in FloatBuffer(capacity * shape.hidden) } }
+    output = FloatBuffer(capacity * shape.hidden)
+    normed = FloatBuffer(capacity * shape.hidden)
+    scales = FloatBuffer(capacity)
+    gradients = trains ? BackwardBuffers(shape, rows: capacity) : nil
+  }
+
+  /// Bytes that a decoder takes for batches of up to `capacity` rows in documents of up to `longest`.
+  package static func bytes(
+    _ shape: ModelConfiguration, capacity: Int, longest: Int, trains: Bool, recomputes: Bool, threads: Int
+  ) -> Int {
+    let layers = trains && !recomputes ? shape.layers : 1
+    var count = layers * capacity * LayerActivations.width(shape) + capacity * (2 * shape.hidden + 1)
+    if trains { count += BackwardBuffers.count(shape, rows: capacity) }
+    if trains && recomputes { count += shape.layers * capacity * shape.hidden }
+    let attention = Attention(
+      kvHeads: shape.kvHeads, group: shape.heads / shape.kvHeads, headDim: shape.headDim, window: nil)
+    return 4 * (count + threads * attention.scratch(longest: longest) + longest * shape.headDim)
+  }
+
+  /// The final norm's output, `[N, C]`, after a forward.
+  package var hidden: UnsafePointer<Float> { UnsafePointer(normed.base) }
+
+  /// Where the loss puts the gradient of `hidden`.
+  var dHidden: Floats? { gradients?.dNormed.base }
+
+  // MARK: Forward
+
+  /// Embedding to final norm. Returns for each sequence how many decisions evict, over layers, KV heads and tokens.
+  @discardableResult
+  package func forward(_ batch: TokenBatch, _ parameters: Parameters, _ mode: EvictionMode) -> [Int] {
+    precondition(batch.rows <= capacity, "a batch of at most `capacity` rows")
+    reserve(longest: batch.longestDocument)
+    let (layout, rows) = (parameters.layout, batch.rows)
+    var evicted = [Int](repeating: 0, count: batch.sequences.count)
+    Embedding.forward(
+      batch.ids, parameters.values.base + layout.embedding, size: shape.hidden, to: input(of: 0).base, pool)
+    for layer in 0..<shape.layers {
+      let here = activations(of: layer)
+      if recomputes { copy(inputs[layer], to: here.input, rows * shape.hidden) }
+      let found = forward(layer, batch, parameters, mode)
+      for (sequence, count) in found.enumerated() { evicted[sequence] += count }
+      feedForward(layer, rows, parameters, to: layer + 1 < shape.layers ? input(of: layer + 1) : output)
+    }
+    finalNorm(parameters).forward(output.base, rows: rows, to: normed.base, scales: scales.base, pool)
+    return evicted
+  }
+
+  /// Norm and attention: from `input` to `middle`.
+  private func forward(_ layer: Int, _ batch: TokenBatch, _ parameters: Parameters, _ mode: EvictionMode) -> [Int] {
+    let (here, maps, rows) = (activations(of: layer), maps(layer, parameters), batch.rows)
+    maps.inputNorm.forward(here.input.base, rows: rows, to: here.normed.base, scales: here.scales.base, pool)
+    maps.projection.forward(here.normed.base, rows: rows, to: here.projected.base, pool)
+    preparation(maps, mode).forward(
+      here.projected.base, positions: batch.positions, queries: here.queries.base, keys: here.keys.base,
+      scales: here.headScales.base, decisions: here.decisions.base, pool)
+    var evicted = [Int](repeating: 0, count: batch.sequences.count)
+    if mode.decides, let decision = decision(mode) {
+      if let alpha = maps.alpha, let norm = maps.alphaNorm {
+        norm.forward(here.input.base, rows: rows, to: here.alphaNormed.base, scales: here.alphaScales.base, pool)
+        alpha.forward(here.alphaNormed.base, rows: rows, to: here.decisions.base, pool)
+      }
+      decision.forward(
+        here.decisions.base, batch: batch,
+        noise: { row, kvHead in
+          if case .relaxed(let noise) = mode { noise(layer, row, kvHead) } else { 0 }
+        }, bias: here.bias.base, evicted: &evicted, pool)
+    }
+    attention(mode).forward(
+      attentionInputs(here, batch, mode), to: here.attention.base, logSums: here.logSums.base, scratch: scratch.base,
+      stride: scratchStride, pool)
+    copy(here.input, to: here.middle, rows * shape.hidden)
+    maps.output.forward(here.attention.base, rows: rows, to: here.middle.base, accumulating: true, pool)
+    return evicted
+  }
+
+  private func feedForward(_ layer: Int, _ rows: Int, _ parameters: Parameters, to out: FloatBuffer) {
+    let (here, maps) = (activations(of: layer), maps(layer, parameters))
+    expand(layer, rows, parameters)
+    copy(here.middle, to: out, rows * shape.hidden)
+    maps.down.forward(here.activated.base, rows: rows, to: out.base, accumulating: true, pool)
+  }
+
+  /// The first half of the MLP: from `middle` to `activated`.
+  private func expand(_ layer: Int, _ rows: Int, _ parameters: Parameters) {
+    let (here, maps) = (activations(of: layer), maps(layer, parameters))
+    maps.mlpNorm.forward(
+      here.middle.base, rows: rows, to: here.middleNormed.base, scales: here.middleScales.base, pool)
+    maps.gateUp.forward(here.middleNormed.base, rows: rows, to: here.gateUp.base, pool)
+    GatedUnit.forward(here.gateUp.base, rows: rows, size: shape.intermediate, to: here.activated.base, pool)
+  }
+
+  // MARK: Backward
+
+  /// From `dHidden` to the gradients of what trains, added to them.
+  ///
+  /// - Parameter dShare: for each sequence, the gradient of the loss by one of its decisions.
+  func backward(
+    _ batch: TokenBatch, _ parameters: Parameters, _ mode: EvictionMode, dShare: [Float], to gradient: Gradients
+  ) {
+    guard let own = gradients else { preconditionFailure("a decoder that trains") }
+    let (layout, rows) = (parameters.layout, batch.rows)
+    finalNorm(parameters).backward(
+      own.dNormed.base, output.base, scales: scales.base, rows: rows, to: own.dx.base, accumulating: false,
+      gain: gradient.runs(at: layout.finalNorm, rows: shape.hidden), partials: own.partials.base, pool)
+    for layer in (0..<shape.layers).reversed() {
+      if recomputes {
+        copy(inputs[layer], to: activations[0].input, rows * shape.hidden)
+        _ = forward(layer, batch, parameters, mode)
+        expand(layer, rows, parameters)
+      }
+      feedForwardBackward(layer, rows, parameters, own, gradient)
+      attentionBackward(layer, batch, parameters, mode, dShare: dShare, own, gradient)
+    }
+    Embedding.backward(
+      own.dx.base, batch.ids, size: shape.hidden,
+      table: gradient.runs(at: layout.embedding, rows: shape.vocabulary, width: shape.hidden), pool)
+  }
+
+  private func feedForwardBackward(
+    _ layer: Int, _ rows: Int, _ parameters: Parameters, _ own: BackwardBuffers, _ gradient: Gradients
+  ) {
+    let (here, maps, places) = (activations(of: layer), maps(layer, parameters), parameters.layout.layers[layer])
+    backward(
+      maps.down, own.dx, here.activated, rows, to: own.dActivated, weights: places.down, bias: places.downBias, gradient
+    )
+    GatedUnit.backward(
+      own.dActivated.base, here.gateUp.base, rows: rows, size: shape.intermediate, to: own.dGateUp.base, pool)
+    backward(
+      maps.gateUp, own.dGateUp, here.middleNormed, rows, to: own.dNormed, weights: places.gateUp,
+      bias: places.gateUpBias, gradient)
+    maps.mlpNorm.backward(
+      own.dNormed.base, here.middle.base, scales: here.middleScales.base, rows: rows, to: own.dx.base,
+      accumulating: true, gain: gradient.runs(at: places.mlpNorm, rows: shape.hidden), partials: own.partials.base, pool
+    )
+  }
+
+  private func attentionBackward(
+    _ layer: Int, _ batch: TokenBatch, _ parameters: Parameters, _ mode: EvictionMode, dShare: [Float],
+    _ own: BackwardBuffers, _ gradient: Gradients
+  ) {
+    let (here, maps, places) = (activations(of: layer), maps(layer, parameters), parameters.layout.layers[layer])
+    let (rows, sizes) = (batch.rows, LayerActivations.Sizes(shape))
+    backward(
+      maps.output, own.dx, here.attention, rows, to: own.dAttention, weights: places.output, bias: places.outputBias,
+      gradient)
+    attention(mode).backward(
+      attentionInputs(here, batch, mode), output: here.attention.base, logSums: here.logSums.base,
+      dOutput: own.dAttention.base, dQueries: own.dQueries.base, dKeys: own.dKeys.base,
+      dValues: own.dProjected.base + sizes.queries + sizes.keys, dBias: own.dBias.base, scratch: scratch.base,
+      stride: scratchStride, pool)
+    if mode.decides {
+      decision(mode)?.backward(here.decisions.base, batch: batch, dBias: own.dBias.base, dShare: dShare, pool)
+    }
+    preparation(maps, mode).backward(
+      here.projected.base, positions: batch.positions, scales: here.headScales.base, dQueries: own.dQueries.base,
+      dKeys: own.dKeys.base, dDecisions: here.decisions.base, to: own.dProjected.base,
+      queryGain: gradient.runs(at: places.queryNorm, rows: shape.headDim),
+      keyGain: gradient.runs(at: places.keyNorm, rows: shape.headDim), partials: own.partials.base, pool)
+    backward(
+      maps.projection, own.dProjected, here.normed, rows, to: own.dNormed, weights: places.projection,
+      bias: places.projectionBias, gradient)
+    maps.inputNorm.backward(
+      own.dNormed.base, here.input.base, scales: here.scales.base, rows: rows, to: own.dx.base, accumulating: true,
+      gain: gradient.runs(at: places.inputNorm, rows: shape.hidden), partials: own.partials.base, pool)
+    guard mode.decides, let alpha = maps.alpha, let norm = maps.alphaNorm, let place = places.alpha else { return }
+    backward(
+      alpha, here.decisions, here.alphaNormed, rows, to: own.dNormed, weights: place, bias: places.alphaBias, gradient)
+    norm.backward(
+      own.dNormed.base, here.input.base, scales: here.alphaScales.base, rows: rows, to: own.dx.base, accumulating: true,
+      gain: gradient.runs(at: places.alphaNorm, rows: shape.hidden), partials: own.partials.base, pool)
+  }
+
+  private func backward(
+    _ map: LinearMap, _ dy: FloatBuffer, _ x: FloatBuffer, _ rows: Int, to dx: FloatBuffer, weights: Int, bias: Int?,
+    _ gradient: Gradients
+  ) {
+    map.backward(dy.base, rows: rows, toInputs: dx.base, pool)
+    map.backward(
+      dy.base, x.base, rows: rows, toWeights: gradient.runs(at: weights, rows: map.outputs, width: map.inputs), pool)
+    map.backward(dy.base, rows: rows, toBias: gradient.runs(at: bias, rows: map.outputs), pool)
+  }
+
+  // MARK: Pieces
+
+  /// The operations of a layer with their numbers.
+  private struct Maps {
+    let inputNorm: RMSNorm
+    let projection: LinearMap
+    let queryNorm: RMSNorm?
+    let keyNorm: RMSNorm?
+    let alpha: LinearMap?
+    let alphaNorm: RMSNorm?
+    let output: LinearMap
+    let mlpNorm: RMSNorm
+    let gateUp: LinearMap
+    let down: LinearMap
+  }
+
+  private func maps(_ layer: Int, _ parameters: Parameters) -> Maps {
+    let (places, base, sizes) = (
+      parameters.layout.layers[layer], UnsafePointer(parameters.values.base), LayerActivations.Sizes(shape)
+    )
+    func norm(_ place: Int, _ size: Int) -> RMSNorm {
+      RMSNorm(gain: base + place, epsilon: shape.normEpsilon, size: size)
+    }
+    func map(_ place: Int, _ bias: Int?, _ outputs: Int, _ inputs: Int) -> LinearMap {
+      LinearMap(weights: base + place, bias: bias.map { base + $0 }, outputs: outputs, inputs: inputs)
+    }
+    return Maps(
+      inputNorm: norm(places.inputNorm, shape.hidden),
+      projection: map(places.projection, places.projectionBias, sizes.projected, shape.hidden),
+      queryNorm: places.queryNorm.map { norm($0, shape.headDim) },
+      keyNorm: places.keyNorm.map { norm($0, shape.headDim) },
+      alpha: places.alpha.map { map($0, places.alphaBias, shape.kvHeads, shape.hidden) },
+      alphaNorm: places.alphaNorm.map { norm($0, shape.hidden) },
+      output: map(places.output, places.outputBias, shape.hidden, sizes.queries),
+      mlpNorm: norm(places.mlpNorm, shape.hidden),
+      gateUp: map(places.gateUp, places.gateUpBias, 2 * shape.intermediate, shape.hidden),
+      down: map(places.down, places.downBias, shape.hidden, shape.intermediate))
+  }
+
+  private func finalNorm(_ parameters: Parameters) -> RMSNorm {
+    RMSNorm(
+      gain: parameters.values.base + parameters.layout.finalNorm, epsilon: shape.normEpsilon, size: shape.hidden)
+  }
+
+  private func preparation(_ maps: Maps, _ mode: EvictionMode) -> HeadPreparation {
+    var borrowed = HeadPreparation.Borrowed.untouched
+    if let dms = shape.dms, !dms.separateAlpha {
+      switch mode {
+      case .off(let zeroesBorrowed): borrowed = zeroesBorrowed ? .zeroed : .untouched
+      case .hard, .relaxed: borrowed = .zeroedAndRead
+      }
+    }
+    return HeadPreparation(
+      heads: shape.heads, kvHeads: shape.kvHeads, headDim: shape.headDim, queryNorm: maps.queryNorm,
+      keyNorm: maps.keyNorm, cosines: cosines.base, sines: sines.base, borrowed: borrowed)
+  }
+
+  private func decision(_ mode: EvictionMode) -> EvictionDecision? {
+    guard let dms = shape.dms else { return nil }
+    var isHard = false
+    if case .hard = mode { isHard = true }
+    return EvictionDecision(
+      kvHeads: shape.kvHeads, scale: dms.alphaScale, offset: dms.alphaOffset, tau: isHard ? 1 : Float(dms.tau),
+      perLayer: dms.alphaPer == .layer, isHard: isHard, shift: dms.shift)
+  }
+
+  private func attention(_ mode: EvictionMode) -> Attention {
+    Attention(
+      kvHeads: shape.kvHeads, group: shape.heads / shape.kvHeads, headDim: shape.headDim,
+      window: mode.decides ? shape.dms?.window : nil)
+  }
+
+  private func attentionInputs(_ here: LayerActivations, _ batch: TokenBatch, _ mode: EvictionMode) -> Attention.Inputs
+  {
+    let sizes = LayerActivations.Sizes(shape)
+    return Attention.Inputs(
+      queries: here.queries.base, keys: here.keys.base, values: here.projected.base + sizes.queries + sizes.keys,
+      valueStride: sizes.projected, bias: mode.decides ? UnsafePointer(here.bias.base) : nil, rows: batch.rows,
+      documents: batch.documents)
+  }
+
+  private func activations(of layer: Int) -> LayerActivations { activations[activations.count > 1 ? layer : 0] }
+
+  /// Where a layer's input is to be left.
+  private func input(of layer: Int) -> FloatBuffer { recomputes ? inputs[layer] : activations(of: layer).input }
+
+  private func copy(_ source: FloatBuffer, to target: FloatBuffer, _ count: Int) {
+    pool.forPieces(of: count, size: 1 << 16) { _, range in
+      (target.base + range.lowerBound).update(from: source.base + range.lowerBound, count: range.count)
+    }
+  }
+
+  /// Scratch memory and rotary tables for documents of this length.
+  private func reserve(longest: Int) {
+    let needed = attention(.off(zeroesBorrowed: false)).scratch(longest: longest)
+    if needed > scratchStride {
+      scratchStride = needed
+      scratch = FloatBuffer(pool.count * needed)
+    }
+    let half = shape.headDim / 2
+    let known = cosines.count / half
+    guard longest > known else { return }
+    let frequencies = shape.rope.frequencies(headDim: shape.headDim)
+    cosines = FloatBuffer(longest * half)
+    sines = FloatBuffer(longest * half)
+    for position in 0..<longest {
+      rotaryTable(
+        position: position, frequencies: frequencies, scale: shape.rope.attentionFactor,
+        cosines: cosines.base + position * half, sines: sines.base + position * half)
+    }
+  }
+}

@@ -1,0 +1,173 @@
+// One step: loss and gradients of a batch, accumulated over as many rows at a time as there is room for.
+//
+// Retrofitting (DMS, section 3.2):  loss = distillation + mean over sequences of max(0, target − share evicted)
+// Pretraining:                      loss = −log p of the next tokens
+
+import DMSCheckpoint
+import DMSPlatform
+import DMSTensor
+
+/// What a step found.
+package struct StepLoss: Sendable, Equatable {
+  /// Of the whole step.
+  package var loss = 0.0
+  /// The mean over scored tokens: of the distillation, or of the next tokens.
+  package var tokenLoss = 0.0
+  package var ratioLoss = 0.0
+  /// The mean over sequences of the share of decisions that evict.
+  package var evictedShare = 0.0
+  package var targetShare = 0.0
+  /// The share of scored tokens at which the most likely token is the target's.
+  package var hitShare = 0.0
+  package var tokens = 0
+  package var scoredTokens = 0
+
+  package init() {}
+
+  /// What the decisions amount to, if they were to last: 1 / (1 − share).
+  package var ratio: Double { 1 / max(1e-9, 1 - evictedShare) }
+}
+
+/// Where a distillation takes its targets from.
+package struct Teacher {
+  package var parameters: Parameters
+  /// Whether it does without the borrowed channels.
+  package var zeroesBorrowed: Bool
+
+  package init(_ parameters: Parameters, zeroesBorrowed: Bool) {
+    self.parameters = parameters
+    self.zeroesBorrowed = zeroesBorrowed
+  }
+}
+
+package final class TrainingStep {
+  package let parameters: Parameters
+  package let gradients: Gradients
+  private let student: TrainingDecoder
+  private let teacher: TrainingDecoder?
+  private let teacherOf: Teacher?
+  private let objective: Objective
+  private let logits: FloatBuffer
+  private let teacherLogits: FloatBuffer
+  private var capacity: Int { student.capacity }
+  private var shape: ModelConfiguration { student.shape }
+
+  /// - Parameters:
+  ///   - capacity: the most rows that go through the decoder at once; no sequence may be longer.
+  ///   - teacher: for distillation; `nil` trains on the next tokens.
+  package init(
+    _ parameters: Parameters, trains: TrainableParts, teacher: Teacher?, divergence: Divergence, capacity: Int,
+    recomputes: Bool, pool: ThreadPool
+  ) {
+    let shape = parameters.layout.shape
+    self.parameters = parameters
+    gradients = Gradients(trains)
+    student = TrainingDecoder(shape, capacity: capacity, trains: true, recomputes: recomputes, pool: pool)
+    teacherOf = teacher
+    self.teacher = teacher.map { _ in
+      TrainingDecoder(shape, capacity: capacity, trains: false, recomputes: false, pool: pool)
+    }
+    objective = teacher == nil ? .nextToken : .distillation(divergence)
+    let held = LossHead.rowsHeld(rows: capacity, vocabulary: shape.vocabulary) * shape.vocabulary
+    logits = FloatBuffer(held)
+    teacherLogits = FloatBuffer(teacher == nil ? 0 : held)
+  }
+
+  /// How evictions enter a step.
+  package struct Eviction {
+    package var targetShare: Double
+    package var weight: Double
+    package var noise: @Sendable (_ layer: Int, _ sequence: Int, _ kvHead: Int, _ token: Int) -> Float
+
+    package init(
+      targetShare: Double, weight: Double = 1,
+      noise: @escaping @Sendable (_ layer: Int, _ sequence: Int, _ kvHead: Int, _ token: Int) -> Float
+    ) {
+      self.targetShare = targetShare
+      self.weight = weight
+      self.noise = noise
+    }
+  }
+
+  /// Computes loss and gradients. The gradients are the batch's alone afterwards.
+  ///
+  /// - Parameter eviction: `nil` keeps everything.
+  package func run(_ batch: TokenBatch, _ eviction: Eviction?) -> StepLoss {
+    gradients.reset()
+    var result = StepLoss()
+    result.targetShare = eviction?.targetShare ?? 0
+    let scored = batch.scoredRows
+    var sums = LossSums()
+    for part in parts(of: batch) {
+      let rows = batch.sequences(part)
+      sums += run(rows, first: part.lowerBound, of: batch.sequences.count, scored: scored, eviction, &result)
+    }
+    result.tokens = batch.rows
+    result.scoredTokens = scored
+    result.tokenLoss = sums.loss / Double(max(1, scored))
+    result.hitShare = Double(sums.hits) / Double(max(1, scored))
+    result.loss = result.tokenLoss + (eviction?.weight ?? 0) * result.ratioLoss
+    return result
+  }
+
+  /// Runs of sequences that fit.
+  private func parts(of batch: TokenBatch) -> [Range<Int>] {
+    var parts: [Range<Int>] = []
+    var (first, rows) = (0, 0)
+    for (index, sequence) in batch.sequences.enumerated() {
+      if rows + sequence.count > capacity, index > first {
+        parts.append(first..<index)
+        (first, rows) = (index, 0)
+      }
+      rows += sequence.count
+    }
+    if first < batch.sequences.count { parts.append(first..<batch.sequences.count) }
+    return parts
+  }
+
+  private func run(
+    _ batch: TokenBatch, first: Int, of sequences: Int, scored: Int, _ eviction: Eviction?, _ result: inout StepLoss
+  ) -> LossSums {
+    if let teacher, let teacherOf {
+      teacher.forward(batch, teacherOf.parameters, .off(zeroesBorrowed: teacherOf.zeroesBorrowed))
+    }
+    var mode = EvictionMode.off(zeroesBorrowed: false)
+    if let noise = eviction?.noise {
+      mode = .relaxed { layer, row, kvHead in
+        let sequence = batch.sequenceOfRow(row)
+        return noise(layer, first + sequence, kvHead, row - batch.sequences[sequence].lowerBound)
+      }
+    }
+    let evicted = student.forward(batch, parameters, mode)
+    var dShare = [Float](repeating: 0, count: batch.sequences.count)
+    if let eviction {
+      for (index, sequence) in batch.sequences.enumerated() where !sequence.isEmpty {
+        let decisions = Double(shape.layers * shape.kvHeads * sequence.count)
+        let share = Double(evicted[index]) / decisions
+        result.evictedShare += share / Double(sequences)
+        result.ratioLoss += max(0, eviction.targetShare - share) / Double(sequences)
+        if share < eviction.targetShare {
+          dShare[index] = Float(-eviction.weight / (Double(sequences) * decisions))
+        }
+      }
+    }
+    let sums = head().run(
+      student.hidden, teacherNormed: teacher?.hidden, batch: batch, share: 1 / Float(max(1, scored)),
+      to: student.dHidden,
+      head: gradients.runs(at: parameters.layout.head, rows: shape.vocabulary, width: shape.hidden),
+      logits: logits.base, teacherLogits: teacher == nil ? nil : teacherLogits.base, student.pool)
+    student.backward(batch, parameters, mode, dShare: dShare, to: gradients)
+    return sums
+  }
+
+  private func head() -> LossHead {
+    LossHead(
+      objective: objective, student: headMap(parameters), teacher: (teacherOf?.parameters).map { headMap($0) })
+  }
+
+  private func headMap(_ parameters: Parameters) -> LinearMap {
+    LinearMap(
+      weights: parameters.values.base + parameters.layout.head, bias: nil, outputs: shape.vocabulary,
+      inputs: shape.hidden)
+  }
+}
