@@ -33,7 +33,8 @@ let package = Package(
       name: "DMSGeneration",
       dependencies: ["DMSPlatform", "DMSTensor", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel"]),
     .target(
-      name: "DMSEvaluation", dependencies: ["DMSPlatform", "DMSCheckpoint", "DMSCache", "DMSModel"]),
+      name: "DMSEvaluation",
+      dependencies: ["DMSPlatform", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel", "DMSGeneration"]),
     .target(
       name: "DMSRetrofit",
       dependencies: [
@@ -50,7 +51,7 @@ let package = Package(
       name: "DMSCommand",
       dependencies: [
         "DMSPlatform", "DMSTensor", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel", "DMSGeneration",
-        "DMSEvaluation", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "DMSEvaluation", "DMSRetrofit", .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]),
     .testTarget(name: "DMSPlatformTests", dependencies: ["DMSPlatform"]),

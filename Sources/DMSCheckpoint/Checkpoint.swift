@@ -60,6 +60,11 @@ public final class Checkpoint: Sendable {
     self.fileOfTensor = fileOfTensor
   }
 
+  /// Whether a folder has weights, whole or not.
+  package static func hasWeights(in folder: String) -> Bool {
+    folderEntries(folder).contains { $0.hasSuffix(".safetensors") || $0 == index }
+  }
+
   /// The one .safetensors file of a folder that has neither of the usual names.
   private static func onlyWeights(in folder: String) throws -> String {
     let found = folderEntries(folder).filter {
@@ -145,7 +150,7 @@ public final class Checkpoint: Sendable {
 }
 
 /// The names in a folder; none if it cannot be read.
-func folderEntries(_ folder: String) -> [String] {
+package func folderEntries(_ folder: String) -> [String] {
   var names: [String] = []
   if let directory = opendir(folder), let offset = MemoryLayout<dirent>.offset(of: \.d_name) {
     defer { closedir(directory) }

@@ -59,7 +59,10 @@ public final class CheckpointFolder {
   /// - Parameters:
   ///   - type: the type that the matrices have from now on; `nil` leaves what is announced.
   ///   - blocks: the blocks that they are in.
-  package func writeConfiguration(of source: String, type: ElementType?, blocks: StoredBlocks?) throws {
+  ///   - dms: what the checkpoint was taught; `nil` leaves what is there.
+  package func writeConfiguration(
+    of source: String, type: ElementType?, blocks: StoredBlocks? = nil, dms: DMSSettings? = nil
+  ) throws {
     let path = "\(source)/config.json"
     guard var object = try JSON(file: path).object else {
       throw InputError("a JSON object expected", at: path, remedy: ConfigurationReader.remedy)
@@ -69,6 +72,7 @@ public final class CheckpointFolder {
       object[object["dtype"] == nil ? "torch_dtype" : "dtype"] = .string(name)
     }
     if let blocks { object[StoredBlocks.key] = blocks.announcement }
+    for (key, value) in dms?.keys ?? [] { object[key] = value }
     try writeAtomically(Array((JSON.object(object).text + "\n").utf8), to: "\(partial)/config.json")
   }
 

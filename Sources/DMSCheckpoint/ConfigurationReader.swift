@@ -4,54 +4,53 @@
 import DMSPlatform
 import DMSText
 
-struct ConfigurationReader {
-  let json: JSON
-  let source: String
+package struct ConfigurationReader {
+  package let json: JSON
+  package let source: String
+  private let remedy: String
 
-  init(file path: String) throws {
-    source = path
-    json = try JSON(file: path)
-    try checkObject()
-  }
+  init(file path: String) throws { try self.init(JSON(file: path), source: path) }
 
-  init(_ json: JSON, source: String) throws {
+  /// - Parameter remedy: what to do about values that cannot be.
+  package init(_ json: JSON, source: String, remedy: String = Self.remedy) throws {
     self.json = json
     self.source = source
+    self.remedy = remedy
     try checkObject()
   }
 
   /// What to do about a configuration that people have edited or cut off.
-  static let remedy = "restore the file as it was published"
+  package static let remedy = "restore the file as it was published"
 
   private func checkObject() throws {
     guard json.object == nil else { return }
-    throw InputError("a JSON object expected, found \(brief(json))", at: source, remedy: Self.remedy)
+    throw InputError("a JSON object expected, found \(brief(json))", at: source, remedy: remedy)
   }
 
   /// The value of a key; `nil` if it is absent or null.
-  func value(_ key: String) -> JSON? {
+  package func value(_ key: String) -> JSON? {
     guard let value = json[key], !value.isNull else { return nil }
     return value
   }
 
   /// The object under a key as a reader of its own.
-  func object(_ key: String) throws -> ConfigurationReader? {
-    try value(key).map { try ConfigurationReader($0, source: "\(source): \(key)") }
+  package func object(_ key: String) throws -> ConfigurationReader? {
+    try value(key).map { try ConfigurationReader($0, source: "\(source): \(key)", remedy: remedy) }
   }
 
-  func string(_ key: String) throws -> String? {
+  package func string(_ key: String) throws -> String? {
     guard let value = value(key) else { return nil }
     guard let string = value.string else { throw wrong(key, "a string", value) }
     return string
   }
 
-  func bool(_ key: String) throws -> Bool? {
+  package func bool(_ key: String) throws -> Bool? {
     guard let value = value(key) else { return nil }
     guard let bool = value.bool else { throw wrong(key, "true or false", value) }
     return bool
   }
 
-  func integer(_ key: String, in range: ClosedRange<Int>) throws -> Int? {
+  package func integer(_ key: String, in range: ClosedRange<Int>) throws -> Int? {
     guard let value = value(key) else { return nil }
     guard let integer = value.integer, range.contains(integer) else {
       throw wrong(key, "an integer from \(range.lowerBound) to \(range.upperBound)", value)
@@ -59,7 +58,7 @@ struct ConfigurationReader {
     return integer
   }
 
-  func number(_ key: String, in range: ClosedRange<Double>) throws -> Double? {
+  package func number(_ key: String, in range: ClosedRange<Double>) throws -> Double? {
     guard let value = value(key) else { return nil }
     guard let number = value.double, range.contains(number) else {
       throw wrong(key, "a number from \(range.lowerBound) to \(range.upperBound)", value)
@@ -78,13 +77,38 @@ struct ConfigurationReader {
     }
   }
 
-  func required<Value>(_ key: String, _ value: Value?) throws -> Value {
-    guard let value else { throw InputError("the key \(key) is missing", at: source, remedy: Self.remedy) }
+  package func required<Value>(_ key: String, _ value: Value?) throws -> Value {
+    guard let value else { throw InputError("the key \(key) is missing", at: source, remedy: remedy) }
     return value
   }
 
-  func wrong(_ key: String, _ expected: String, _ found: JSON) -> InputError {
-    InputError("\(expected) expected, found \(brief(found))", at: "\(source): \(key)", remedy: Self.remedy)
+  package func wrong(_ key: String, _ expected: String, _ found: JSON) -> InputError {
+    InputError("\(expected) expected, found \(brief(found))", at: "\(source): \(key)", remedy: remedy)
+  }
+
+  /// The readers of a list's objects.
+  package func objects(_ key: String) throws -> [ConfigurationReader]? {
+    guard let value = value(key) else { return nil }
+    guard let list = value.array else { throw wrong(key, "a list", value) }
+    return try list.enumerated().map { try ConfigurationReader($1, source: "\(source): \(key)[\($0)]", remedy: remedy) }
+  }
+
+  /// A value of an enumeration by its name.
+  package func choice<Value: RawRepresentable & CaseIterable>(_ key: String, _: Value.Type = Value.self) throws -> Value?
+  where Value.RawValue == String {
+    guard let name = try string(key) else { return nil }
+    guard let value = Value(rawValue: name) else {
+      throw wrong(key, "one of \(Value.allCases.map(\.rawValue).joined(separator: ", "))", .string(name))
+    }
+    return value
+  }
+
+  /// - Throws: `InputError` for the first key that is none of `known`.
+  package func refuseUnknownKeys(_ known: [String]) throws {
+    for key in json.object?.keys ?? [] where !known.contains(key) {
+      throw InputError(
+        "unknown key \(quoted(key))", at: source, remedy: "known are \(known.sorted().joined(separator: ", "))")
+    }
   }
 
   private func brief(_ value: JSON) -> String {

@@ -5,7 +5,7 @@ import DMSText
 
 /// Settings of Dynamic Memory Sparsification (Łańcucki et al., 2025). Absent keys have the values of NVIDIA's reference.
 public struct DMSSettings: Sendable, Equatable {
-  public enum AlphaPer: String, Sendable { case head, layer }
+  public enum AlphaPer: String, Sendable, CaseIterable { case head, layer }
 
   /// Decisions from a projection of their own (adapter) instead of a borrowed query channel.
   public var separateAlpha = false
@@ -41,12 +41,7 @@ public struct DMSSettings: Sendable, Equatable {
     guard config.json.object?.keys.contains(where: { $0.hasPrefix("dms_") }) ?? false else { return nil }
     self.init()
     separateAlpha = try config.bool("dms_separate_alpha") ?? separateAlpha
-    if let per = try config.string("dms_alpha_per") {
-      guard let value = AlphaPer(rawValue: per) else {
-        throw config.wrong("dms_alpha_per", "\"head\" or \"layer\"", .string(per))
-      }
-      alphaPer = value
-    }
+    alphaPer = try config.choice("dms_alpha_per") ?? alphaPer
     alphaScale = try config.number("dms_alpha_scale", in: Self.scales).map { Float($0) } ?? alphaScale
     alphaOffset = try config.number("dms_initial_alpha_offset", in: Self.scales).map { Float($0) } ?? alphaOffset
     window = try config.integer("dms_window_size", in: Self.windows) ?? window
@@ -68,5 +63,26 @@ public struct DMSSettings: Sendable, Equatable {
     alphaOffset = Float(try number("alpha_offset") ?? 5)
     shift = 0
     zeroAfterRope = false
+  }
+}
+
+extension DMSSettings {
+  /// The keys of a configuration that say this, in the form of NVIDIA's reference.
+  package var keys: [(key: String, value: JSON)] {
+    [
+      ("dms_separate_alpha", .bool(separateAlpha)), ("dms_alpha_per", .string(alphaPer.rawValue)),
+      ("dms_alpha_scale", .number(Double(alphaScale))), ("dms_initial_alpha_offset", .number(Double(alphaOffset))),
+      ("dms_window_size", .integer(window)), ("dms_tau", .number(tau)),
+      ("dms_cr", compressionRatio.map { $0 == $0.rounded() ? .integer(Int($0)) : .number($0) } ?? .null),
+      ("dms_disable_eviction", .bool(evictionDisabled)),
+      ("dms_paged_attention_block_size", .integer(Self.blockSize(window: window))),
+    ]
+  }
+
+  /// The reference's pages: the largest power of two below the window.
+  static func blockSize(window: Int) -> Int {
+    var size = 1
+    while size * 2 < window { size *= 2 }
+    return size
   }
 }

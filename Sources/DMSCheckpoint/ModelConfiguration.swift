@@ -38,7 +38,14 @@ public struct ModelConfiguration: Sendable, Equatable {
   /// How the linear maps' weights lie in blocks; `nil` for numbers.
   public let blocks: StoredBlocks?
   /// `nil` for a checkpoint that was not taught to forget.
-  public let dms: DMSSettings?
+  public private(set) var dms: DMSSettings?
+
+  /// The same decoder, to be taught to forget, or to be taught otherwise.
+  package func taught(_ settings: DMSSettings?) -> ModelConfiguration {
+    var taught = self
+    taught.dms = settings
+    return taught
+  }
 
   /// Numbers in the linear maps, the embedding and the head: all but a few thousandths of a checkpoint.
   public var parameters: Int {

@@ -22,7 +22,7 @@ public enum WeightFormat: String, Sendable, CaseIterable {
     }
   }
 
-  var type: ElementType? {
+  package var type: ElementType? {
     switch self {
     case .f32: .f32
     case .bf16: .bf16

@@ -2,7 +2,7 @@
 
 import DMSPlatform
 
-struct Workers {
+package struct Workers {
   let topology: Topology
   let count: Int
   let placement: Placement
@@ -15,6 +15,10 @@ struct Workers {
     guard count <= 1024 else { throw InputError("\(count) threads are too many", remedy: "use at most 1024") }
     placement = Placement(topology: topology, threads: count, kvHeads: kvHeads)
   }
+
+  /// A pool for work that has no heads to place.
+  /// - Parameter threads: worker threads; 0 means one per usable processor.
+  package static func pool(threads: Int) throws -> ThreadPool { try Workers(asked: threads, kvHeads: 1).pool() }
 
   func pool() throws -> ThreadPool {
     try ThreadPool(threads: count, nodes: placement.nodeOfWorker, processors: placement.processorsOfWorker)

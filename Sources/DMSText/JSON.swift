@@ -33,6 +33,9 @@ package enum JSON: Equatable, Sendable {
   }
 
   /// The member `key` of an object; `nil` for an absent key and for every other kind of value.
+  /// An object by its members.
+  package static func members(_ members: KeyValuePairs<String, JSON>) -> JSON { .object(JSONObject(members)) }
+
   package subscript(key: String) -> JSON? {
     if case .object(let object) = self { object[key] } else { nil }
   }

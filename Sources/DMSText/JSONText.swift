@@ -11,6 +11,16 @@ extension JSON {
     return out
   }
 
+  /// The value in one line, for logs.
+  package var line: String {
+    switch self {
+    case .array(let elements): "[" + elements.map(\.line).joined(separator: ",") + "]"
+    case .object(let object):
+      "{" + object.members.map { "\($0.key.jsonLiteral):\($0.value.line)" }.joined(separator: ",") + "}"
+    default: text
+    }
+  }
+
   private func write(level: Int, into out: inout String) {
     switch self {
     case .null: out += "null"

@@ -9,8 +9,8 @@ package struct Problem: Sendable, Equatable {
   package let reasoning: String
   package let answer: String
 
-  /// What a model that thinks before it answers writes.
-  package var response: String { "<think>\(reasoning)</think>\(answer)" }
+  /// What a model that thinks before it answers writes. Every name stands after a space, so that it is always the same token.
+  package var response: String { "<think> \(reasoning)</think>\(answer)" }
 }
 
 /// Tasks that need what was read long ago, made up from a seed: each hides a few facts among many.

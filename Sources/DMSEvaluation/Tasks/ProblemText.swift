@@ -2,25 +2,22 @@
 
 enum ProblemText {
   /// What can have a value.
-  static let names = [
-    "ant", "ape", "arm", "axe", "bag", "bat", "bed", "bee", "bell", "bird", "boat", "book", "bowl", "box", "bug", "bus",
-    "cake", "cap", "car", "cat", "clock", "coat", "coin", "cow", "crab", "crow", "cup", "deer", "desk", "dog", "doll",
-    "door", "drum", "duck", "ear", "egg", "elk", "eye", "fan", "farm", "fish", "flag", "fly", "foot", "fork", "fox",
-    "frog", "gate", "gift", "goat", "hand", "hat", "hen", "hill", "horn", "ice", "ink", "jam", "jar", "key", "king",
-    "kite", "lake", "lamp", "leaf", "lion", "lock", "log", "map", "mask", "moon", "moth", "mouse", "mud", "nail",
-    "nest",
-    "net", "nut", "oak", "owl", "pan", "peach", "pear", "pen", "pig", "pin", "pipe", "pot", "rat", "ring", "road",
-    "rock", "roof", "rope", "rose", "seal", "sheep", "ship", "shoe", "snail", "snow", "sock", "star", "sun", "swan",
-    "tent", "toad", "toy", "train", "tree", "van", "wall", "wolf", "worm",
-  ]
+  static let names = words(
+    """
+    ant ape arm axe bag bat bed bee bell bird boat book bowl box bug bus cake cap car cat clock coat coin cow crab crow cup
+    deer desk dog doll door drum duck ear egg elk eye fan farm fish flag fly foot fork fox frog gate gift goat hand hat hen
+    hill horn ice ink jam jar key king kite lake lamp leaf lion lock log map mask moon moth mouse mud nail nest net nut oak
+    owl pan peach pear pen pig pin pipe pot rat ring road rock roof rope rose seal sheep ship shoe snail snow sock star sun
+    swan tent toad toy train tree van wall wolf worm
+    """)
 
-  private static let people = ["Ada", "Ben", "Eva", "Ida", "Leo", "Max", "Mia", "Tom"]
-  private static let verbs = ["sees", "likes", "wants", "finds", "draws", "paints", "misses", "follows"]
-  private static let qualities = ["old", "red", "small", "quiet", "green", "bright", "slow", "warm"]
-  private static let things = ["river", "garden", "window", "village", "cloud", "song", "story", "bridge"]
-  private static let times = [
-    "today", "again", "at noon", "at night", "in spring", "for now", "once more", "in the rain",
-  ]
+  private static let people = words("Ada Ben Eva Ida Leo Max Mia Tom")
+  private static let verbs = words("sees likes wants finds draws paints misses follows")
+  private static let qualities = words("old red small quiet green bright slow warm")
+  private static let things = words("river garden window village cloud song story bridge")
+  private static let times = words("today again soon now often twice later there")
+
+  private static func words(_ text: String) -> [String] { text.split(whereSeparator: \.isWhitespace).map(String.init) }
 
   /// Tokens of a sentence, roughly.
   static let sentenceSize = 8

@@ -146,7 +146,7 @@ struct LossHead {
 }
 
 /// log Σ exp and the place of the largest.
-private func logSumExp(_ values: UnsafePointer<Float>, _ count: Int) -> (logSum: Float, best: Int) {
+func logSumExp(_ values: UnsafePointer<Float>, _ count: Int) -> (logSum: Float, best: Int) {
   var best = 0
   for index in 1..<max(1, count) where values[index] > values[best] { best = index }
   let largest = values[best]

@@ -11,6 +11,18 @@ enum ByteAlphabet {
     return rank < 33 ? UInt8(rank) : rank < 67 ? UInt8(0x7F + rank - 33) : 0xAD
   }
 
+  /// A token's bytes in the alphabet.
+  static func encode(_ bytes: [UInt8]) -> String {
+    var text = String.UnicodeScalarView()
+    for byte in bytes { text.append(isPrintable(byte) ? Unicode.Scalar(byte) : substitute(byte)) }
+    return String(text)
+  }
+
+  private static func substitute(_ byte: UInt8) -> Unicode.Scalar {
+    let rank = byte < 0x21 ? UInt32(byte) : byte == 0xAD ? 67 : UInt32(byte) - 0x7F + 33
+    return Unicode.Scalar(0x100 + rank) ?? " "
+  }
+
   private static func isPrintable(_ byte: UInt8) -> Bool {
     (0x21...0x7E).contains(byte) || (0xA1...0xAC).contains(byte) || byte >= 0xAE
   }

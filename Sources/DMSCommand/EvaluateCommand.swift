@@ -1,0 +1,74 @@
+// `dms evaluate`: how many made-up problems models solve, and with what memory.
+
+import ArgumentParser
+import DMSCheckpoint
+import DMSEvaluation
+import DMSGeneration
+import DMSModel
+import DMSPlatform
+
+struct EvaluateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "evaluate", abstract: "Measure how many problems a model solves, and with what memory.",
+    discussion: """
+      The problems are made up from a seed: values to retrieve, chains of names to track, sums of values, all among many \
+      others. Answers are greedy, each into a fresh cache. Of several models, each is given the same problems, and compared \
+      with the first pair by pair. The answer is a report in Markdown, or JSON.
+      """)
+
+  @Argument(help: "Hugging Face model folders; the first is what the others are compared with.")
+  var models: [String]
+
+  @Option(help: "A task: retrieval, tracking or sums; give the option once for each. Default: all.")
+  var task: [SyntheticTask] = []
+
+  @Option(help: "Problems of each task.")
+  var problems = 100
+
+  @Option(help: "The problems' seed. Training never uses those of 1000 and more.")
+  var seed: UInt64 = 1000
+
+  @Option(help: "Roughly the tokens of a prompt, least and most.")
+  var size = "100-1900"
+
+  @Flag(help: "Print one JSON object.")
+  var json = false
+
+  @OptionGroup var engineOptions: EngineOptions
+
+  mutating func validate() throws {
+    _ = try sizes()
+    guard (1...1_000_000).contains(problems) else { throw ValidationError("--problems must be 1 to 1000000") }
+  }
+
+  private func sizes() throws -> ClosedRange<Int> {
+    let bounds = size.split(separator: "-").map { Int($0) }
+    guard bounds.count == 2, let least = bounds[0], let most = bounds[1], least >= 20, least <= most, most <= 1 << 20
+    else { throw ValidationError("--size must be two numbers from 20 on, as 100-1900") }
+    return least...most
+  }
+
+  mutating func run() throws {
+    Interrupt.watch()
+    var choice = TaskEvaluation.Problems()
+    if !task.isEmpty { choice.tasks = task }
+    choice.problems = problems
+    choice.seed = seed
+    choice.size = try sizes()
+    let all = choice.all
+    var results: [(model: String, records: [TaskEvaluation.Record])] = []
+    for folder in models {
+      let model = try LanguageModel(folder: folder, engineOptions.loading())
+      let evaluation = try TaskEvaluation(
+        all, on: model, options: engineOptions.options(model.decoder), progress: progressBar(folder),
+        isCancelled: { Interrupt.isRequested })
+      guard evaluation.records.count == all.count else {
+        printError("dms: interrupted")
+        throw ExitCode(130)
+      }
+      results.append((folder, evaluation.records))
+    }
+    let report = TaskReport(results, problems: choice)
+    print(json ? report.json : report.markdown)
+  }
+}

@@ -1,0 +1,106 @@
+// What `dms retrofit` and `dms pretrain` have in common: a recipe, a run's folder, and how people follow a run.
+
+import ArgumentParser
+import DMSCheckpoint
+import DMSModel
+import DMSPlatform
+import DMSRetrofit
+import DMSTensor
+import DMSText
+import Glibc
+
+struct TrainingArguments: ParsableArguments {
+  @Argument(help: "A Hugging Face model folder.")
+  var model: String
+
+  @Argument(help: "The run's folder: recipe, log, checkpoints, report, and the model when it is done.")
+  var output: String
+
+  @Option(help: "A recipe: a JSON file, or the name of one in Models/recipes.")
+  var recipe: String?
+
+  @Option(name: .customLong("set"), help: "Another value for a key of the recipe: rate.peak=1e-4, stages.0.steps=200.")
+  var overrides: [String] = []
+
+  @Flag(help: "Go on from the last checkpoint of the run in OUTPUT, with its recipe.")
+  var resume = false
+
+  @Flag(help: "Say what memory and time the run would take, and stop.")
+  var estimate = false
+
+  @Option(help: "Worker threads. 0: one per usable processor. The result does not depend on it.")
+  var threads = 0
+
+  @Option(help: "The type of the model's weights: f32, bf16 or f16. Default: as the given model's.")
+  var weights: WeightFormat?
+
+  mutating func validate() throws {
+    guard (recipe != nil) != resume else { throw ValidationError("give either --recipe or --resume") }
+    guard (0...1024).contains(threads) else { throw ValidationError("--threads must be 0 to 1024") }
+    guard !(resume && estimate) else { throw ValidationError("--estimate is for a run that has not begun") }
+    guard weights.map({ $0.type != nil }) ?? true else { throw ValidationError("--weights must be f32, bf16 or f16") }
+  }
+
+  /// - Parameter kinds: what the command is for.
+  func run(_ kinds: Set<Recipe.Kind>, as command: String) throws {
+    Interrupt.watch()
+    let recipe = try readRecipe()
+    guard kinds.contains(recipe.kind) else {
+      throw InputError(
+        "the recipe is one to \(recipe.kind.rawValue), this is dms \(command)",
+        remedy: "use dms \(recipe.kind == .pretrain ? "pretrain" : "retrofit")")
+    }
+    if estimate { return print(try TrainingEstimate(recipe, model: model, threads: threads).text) }
+    let folder = resume ? try RunFolder.open(output) : try RunFolder.check(output)
+    var options = TrainingRun.Options()
+    options.threads = threads
+    options.type = weights?.type
+    let training = try TrainingRun(recipe, model: model, folder: folder, resumes: resume, options: options)
+    try folder.begin(recipe)
+    let display = TrainingDisplay(recipe)
+    let end = try training.run(isCancelled: { Interrupt.isRequested }) { display.show($0) }
+    display.finish()
+    guard end == .finished else {
+      printError("dms: interrupted; the run is saved: go on with dms \(command) \(model) \(output) --resume")
+      throw ExitCode(130)
+    }
+    printError("\(folder.model), report.json and report.svg are in \(output)")
+  }
+
+  private func readRecipe() throws -> Recipe {
+    guard let recipe else {
+      let path = try RunFolder.open(output).recipe
+      return try Recipe(JSON(file: path), source: path, overrides: overrides)
+    }
+    let named = "Models/recipes/\(recipe).json"
+    let path = access(recipe, F_OK) != 0 && access(named, F_OK) == 0 ? named : recipe
+    return try Recipe(JSON(file: path), source: path, overrides: overrides)
+  }
+}
+
+struct RetrofitCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "retrofit", abstract: "Teach a model to forget: turn it into a DMS model.",
+    discussion: """
+      The model learns from its own predictions while its memory becomes less. Recipes: paper-cr8 (the paper's, all weights), \
+      nvidia-adapter (an adapter alone), tiny (the models in Models), and fade, which prepares a model for a retrofit that \
+      borrows a neuron. Ctrl-C saves and stops; --resume goes on as if nothing had happened.
+      """)
+
+  @OptionGroup var arguments: TrainingArguments
+
+  mutating func run() throws { try arguments.run([.retrofit, .fade], as: "retrofit") }
+}
+
+struct PretrainCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "pretrain", abstract: "Train a model on next tokens, from random numbers or from a checkpoint.",
+    discussion: """
+      MODEL has a config.json and a tokenizer (dms tokenizer train makes one). If it has weights, they are the start. Ctrl-C \
+      saves and stops; --resume goes on as if nothing had happened.
+      """)
+
+  @OptionGroup var arguments: TrainingArguments
+
+  mutating func run() throws { try arguments.run([.pretrain], as: "pretrain") }
+}

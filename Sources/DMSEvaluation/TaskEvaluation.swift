@@ -1,0 +1,103 @@
+// Problems given to a model one by one, each into a fresh cache, answered greedily: what it gets right, and what memory that
+// took. Several models are given the same problems, so that they can be compared pair by pair.
+
+import DMSCache
+import DMSGeneration
+import DMSModel
+import DMSPlatform
+import DMSText
+
+package struct TaskEvaluation: Sendable {
+  /// Which problems: `problems` of each task, made from a seed.
+  package struct Problems: Sendable {
+    package var tasks = SyntheticTask.allCases
+    package var problems = 100
+    package var seed: UInt64 = 1000
+    /// Roughly the tokens of a prompt.
+    package var size = 100...1900
+
+    package init() {}
+
+    /// All of them, task by task.
+    package var all: [Problem] {
+      tasks.flatMap { task in
+        (0..<problems).map { index in
+          var random = RandomStream(seed: RandomNumbers.seed(seed ^ 0x517E, index))
+          return task.problem(seed: seed, index: index, size: Int.random(in: size, using: &random))
+        }
+      }
+    }
+  }
+
+  /// What became of a problem.
+  package struct Record: Sendable {
+    package let task: SyntheticTask
+    package let isRight: Bool
+    /// The cache at the end: prompt and answer.
+    package let ledger: Ledger
+  }
+
+  package private(set) var records: [Record] = []
+  /// Longer than any right answer.
+  private static let longestAnswer = 400
+
+  /// - Parameters:
+  ///   - progress: receives the share of the problems that is done.
+  ///   - isCancelled: asked between problems; what was found until then is the result.
+  /// - Throws: `InputError` for a model without a chat template.
+  package init(
+    _ problems: [Problem], on model: LanguageModel, options: Engine.Options, progress: ((Double) -> Void)? = nil,
+    isCancelled: () -> Bool = { false }
+  ) throws {
+    let engine = try Engine(model.decoder, options)
+    for (index, problem) in problems.enumerated() {
+      if isCancelled() { return }
+      records.append(try Self.answer(problem, model, engine))
+      progress?(Double(index + 1) / Double(problems.count))
+    }
+  }
+
+  private static func answer(_ problem: Problem, _ model: LanguageModel, _ engine: Engine) throws -> Record {
+    let ids = try model.prompt([ChatMessage(role: "user", content: problem.prompt)], thinking: nil).ids
+    let session = try Session(engine)
+    try session.resume(ids)
+    var sampler = Sampler(SamplingOptions(), vocabulary: model.decoder.configuration.vocabulary)
+    let generation = try session.generate(&sampler, eosIDs: model.eosIDs, maxTokens: longestAnswer) { _ in true }
+    let response = model.tokenizer.decode(generation.ids, skippingSpecial: true)
+    return Record(
+      task: problem.task, isRight: SyntheticTask.answer(in: response) == problem.answer, ledger: session.cache.ledger)
+  }
+}
+
+/// A share of n, with its 95 % interval.
+package struct Proportion: Sendable, Equatable {
+  package let value: Double
+  package let low: Double
+  package let high: Double
+
+  /// Wilson's interval (1927).
+  package init(_ hits: Int, of count: Int) {
+    let (n, z) = (Double(max(1, count)), 1.96)
+    value = Double(hits) / n
+    let middle = (value + z * z / (2 * n)) / (1 + z * z / n)
+    let half = z * (value * (1 - value) / n + z * z / (4 * n * n)).squareRoot() / (1 + z * z / n)
+    (low, high) = (max(0, middle - half), min(1, middle + half))
+  }
+}
+
+/// How much more often one model is right than another, on the same problems, with the 95 % interval.
+package struct PairedDifference: Sendable, Equatable {
+  package let value: Double
+  package let low: Double
+  package let high: Double
+
+  /// Of pairs that disagree, b one way and c the other: (b − c) / n, with the deviation of the mean of the pairs' differences.
+  package init(_ records: [TaskEvaluation.Record], against others: [TaskEvaluation.Record]) {
+    let differences = zip(records, others).map { ($0.isRight ? 1.0 : 0) - ($1.isRight ? 1 : 0) }
+    let n = Double(max(1, differences.count))
+    let mean = differences.reduce(0, +) / n
+    let variance = differences.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / max(1, n - 1)
+    let half = 1.96 * (variance / n).squareRoot()
+    (value, low, high) = (mean, mean - half, mean + half)
+  }
+}

@@ -1,0 +1,118 @@
+// Texts and JSON lines, mapped and read item by item.
+
+import DMSPlatform
+import DMSText
+
+/// A text file, in blocks that end with a line where one is near.
+package final class TextSource: DataSource {
+  private let file: MappedFile
+  private let blocks: [Range<Int>]
+  private let tokenizer: Tokenizer
+  private static let block = 1 << 15
+
+  /// - Throws: `InputError` for a file that cannot be read or is empty.
+  package init(path: String, _ tokenizer: Tokenizer) throws {
+    file = try MappedFile(path: path)
+    self.tokenizer = tokenizer
+    let bytes = file.bytes
+    var (blocks, start) = ([Range<Int>](), 0)
+    while start < bytes.count {
+      var end = min(bytes.count, start + Self.block)
+      if end < bytes.count {
+        if let line = bytes[start..<end].lastIndex(of: UInt8(ascii: "\n")), line > start + Self.block / 2 {
+          end = line + 1
+        } else {
+          // Not within a character.
+          while end > start + 1, bytes[end] & 0xC0 == 0x80 { end -= 1 }
+        }
+      }
+      blocks.append(start..<end)
+      start = end
+    }
+    guard !blocks.isEmpty else { throw InputError("empty", at: path, remedy: "give a text to learn from") }
+    self.blocks = blocks
+  }
+
+  package var items: Int? { blocks.count }
+
+  package func documents(of item: Int, longest: Int, size: ClosedRange<Int>?) throws -> [Document] {
+    let bytes = UnsafeRawBufferPointer(rebasing: file.bytes[blocks[item]])
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw InputError(
+        "not UTF-8 text between bytes \(blocks[item].lowerBound) and \(blocks[item].upperBound)", at: file.path)
+    }
+    return Document.pieces(of: tokenizer.encode(text, addSpecialTokens: false), longest: longest, end: nil)
+  }
+}
+
+/// A file of JSON objects, one a line, with a member `text` or `messages`. Empty lines count as none.
+package final class LinesSource: DataSource {
+  private let file: MappedFile
+  private let lines: [(number: Int, range: Range<Int>)]
+  private let tokenizer: Tokenizer
+  private let template: ChatTemplate?
+  private let scored: ScoredTokens
+
+  /// Reads every line once, so that a broken one is found before the work begins.
+  /// - Throws: `InputError` naming the line that is no such object.
+  package init(path: String, _ tokenizer: Tokenizer, _ template: ChatTemplate?, _ scored: ScoredTokens) throws {
+    file = try MappedFile(path: path)
+    self.tokenizer = tokenizer
+    self.template = template
+    self.scored = scored
+    let bytes = file.bytes.bindMemory(to: UInt8.self)
+    var (lines, start, number) = ([(Int, Range<Int>)](), 0, 0)
+    while start < bytes.count {
+      number += 1
+      let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
+      if bytes[start..<end].contains(where: { $0 > 0x20 }) { lines.append((number, start..<end)) }
+      start = end + 1
+    }
+    guard !lines.isEmpty else { throw InputError("empty", at: path, remedy: "give examples to learn from") }
+    self.lines = lines
+    for item in lines.indices { _ = try content(of: item) }
+  }
+
+  package var items: Int? { lines.count }
+
+  package func documents(of item: Int, longest: Int, size: ClosedRange<Int>?) throws -> [Document] {
+    switch try content(of: item) {
+    case .text(let text):
+      return Document.pieces(
+        of: tokenizer.encode(text, addSpecialTokens: true), longest: longest, end: tokenizer.eosID)
+    case .messages(let messages, let template):
+      return try Conversation(tokenizer: tokenizer, template: template, scored: scored).document(
+        messages, longest: longest)
+    }
+  }
+
+  private enum Content {
+    case text(String)
+    case messages([ChatMessage], ChatTemplate)
+  }
+
+  private func content(of item: Int) throws -> Content {
+    let (number, range) = lines[item]
+    let place = "\(file.path), line \(number)"
+    let json: JSON
+    do {
+      json = try JSON(parsing: UnsafeRawBufferPointer(rebasing: file.bytes[range]), source: place)
+    } catch let error as InputError {
+      throw InputError(error.problem, at: place, remedy: "give one JSON object a line")
+    }
+    if let text = json["text"]?.string { return .text(text) }
+    guard let list = json["messages"]?.array, !list.isEmpty else {
+      throw InputError("neither a text nor messages", at: place, remedy: "give {\"text\": …} or {\"messages\": […]}")
+    }
+    guard let template else {
+      throw InputError("the model has no chat template for messages", at: place, remedy: "give texts")
+    }
+    let messages = try list.map { message in
+      guard let role = message["role"]?.string, let content = message["content"]?.string else {
+        throw InputError("a message without role and content", at: place, remedy: "give both as strings")
+      }
+      return ChatMessage(role: role, content: content)
+    }
+    return .messages(messages, template)
+  }
+}

@@ -1,0 +1,56 @@
+// The streams of a recipe: what is learnt from, and what is held out.
+
+import DMSPlatform
+import DMSText
+
+final class TrainingData {
+  let training: BatchStream
+  private let heldOut: BatchStream
+
+  /// Held-out problems come from another seed.
+  private static let heldOutSeed: UInt64 = 0x5EED_0000_0000
+
+  /// - Throws: `InputError` for data that cannot be read, a broken line, or a tokenizer that does not fit the model.
+  init(_ recipe: Recipe, model: String, vocabulary: Int) throws {
+    let tokenizer = try Tokenizer(folder: model)
+    guard tokenizer.vocabularySize <= vocabulary else {
+      throw InputError(
+        "the tokenizer has \(tokenizer.vocabularySize) tokens, the model's vocabulary \(vocabulary)", at: model,
+        remedy: "set vocab_size in config.json, or train a smaller tokenizer")
+    }
+    let template = try ChatTemplate(folder: model)
+    func stream(seed: UInt64, isHeldOut: Bool) throws -> BatchStream {
+      let sources = try recipe.data.map { entry -> (source: any DataSource, weight: Double) in
+        switch entry.origin {
+        case .text(let path): (try TextSource(path: path, tokenizer), entry.weight)
+        case .lines(let path): (try LinesSource(path: path, tokenizer, template, entry.scored), entry.weight)
+        case .task(let task):
+          (
+            TaskSource(
+              task, seed: seed, tokenizer,
+              try template.orThrow(
+                InputError("no chat template for problems", at: model, remedy: "add a chat_template")), entry.scored),
+            entry.weight
+          )
+        }
+      }
+      return BatchStream(sources, seed: recipe.seed, isHeldOut: isHeldOut)
+    }
+    training = try stream(seed: recipe.seed, isHeldOut: false)
+    heldOut = try stream(seed: recipe.seed ^ Self.heldOutSeed, isHeldOut: true)
+  }
+
+  /// Always the same sequences, of the last stage's kind.
+  func heldOutBatch(_ recipe: Recipe) throws -> TokenBatch {
+    let stage = recipe.stages[recipe.stages.count - 1]
+    heldOut.cursor = BatchCursor(sources: heldOut.cursor.sources.map { _ in BatchCursor.Place() })
+    return try heldOut.next(sequences: recipe.evaluationSequences, length: stage.length, size: stage.size)
+  }
+}
+
+extension Optional {
+  fileprivate func orThrow(_ error: some Error) throws -> Wrapped {
+    guard let self else { throw error }
+    return self
+  }
+}

@@ -1,0 +1,81 @@
+// What a run would take, before it begins: memory by adding up what it allocates, time by the matrix products of its steps
+// and the rate that this machine multiplies at.
+
+import DMSCheckpoint
+import DMSKernels
+import DMSModel
+import DMSPlatform
+import DMSTensor
+
+package struct TrainingEstimate {
+  /// Bytes.
+  package let parameters: Int
+  package let teacher: Int
+  package let gradients: Int
+  package let moments: Int
+  package let activations: Int
+  package var bytes: Int { parameters + teacher + gradients + moments + activations + Self.program }
+  /// Floating-point operations of all steps' matrix products, and what the machine does of them in a second.
+  package let operations: Double
+  package let operationsPerSecond: Double
+  /// Tokens, if every sequence is full.
+  package let tokens: Int
+  package var seconds: Double { operations / (operationsPerSecond * Self.efficiency) }
+
+  /// The program itself, its data and its stacks.
+  private static let program = 24 << 20
+  /// The share of a step that is matrix products.
+  private static let efficiency = 0.65
+
+  package init(_ recipe: Recipe, model: String, threads: Int) throws {
+    let shape = try ModelConfiguration(folder: model)
+    let taught = shape.taught(recipe.eviction?.settings ?? (recipe.kind == .fade ? DMSSettings() : nil))
+    let layout = ParameterLayout(taught)
+    let trains = recipe.eviction?.trains ?? .full
+    let parts = TrainableParts(layout, trains)
+    let pool = try Workers.pool(threads: threads)
+    let longest = recipe.stages.reduce(0) { max($0, $1.length) }
+    let distils = recipe.kind != .pretrain
+    parameters = 4 * layout.count
+    teacher = distils && trains == .full ? 4 * layout.count : 0
+    gradients = 4 * parts.count
+    moments = 8 * parts.count
+    func decoder(_ trains: Bool) -> Int {
+      TrainingDecoder.bytes(
+        taught, capacity: recipe.tokensAtOnce, longest: longest, trains: trains, recomputes: recipe.recomputes,
+        threads: pool.count)
+    }
+    let logits = 4 * LossHead.rowsHeld(rows: recipe.tokensAtOnce, vocabulary: shape.vocabulary) * shape.vocabulary
+    activations = decoder(true) + (distils ? decoder(false) : 0) + logits * (distils ? 2 : 1)
+    tokens = recipe.stages.reduce(0) { $0 + $1.steps * $1.sequences * $1.length }
+    // Forward 2 operations a weight and token; backward 2 for what is before it, and 2 for the weight itself if it trains.
+    let weights = Double(shape.parameters + (shape.tiedEmbeddings ? 0 : -shape.vocabulary * shape.hidden))
+    let trained = trains == .full ? weights : Double(parts.count)
+    let forwards = 1.0 + (distils ? 1 : 0) + (recipe.recomputes ? 1 : 0)
+    operations = recipe.stages.reduce(0) { sum, stage in
+      let attention = Double(2 * shape.layers * shape.heads * shape.headDim * stage.length)
+      let token = 2 * (weights * (forwards + 1) + trained) + attention * (forwards + 2.5)
+      return sum + Double(stage.steps * stage.sequences * stage.length) * token
+    }
+    operationsPerSecond = Self.measure(pool)
+  }
+
+  /// Multiplies for a moment on all threads.
+  private static func measure(_ pool: ThreadPool) -> Double {
+    useOneBLASThread()
+    let (rows, size) = (512, 512)
+    let buffers = (0..<pool.count).map { _ in FloatBuffer(3 * rows * size) }
+    let tasks = 8 * pool.count
+    func multiplyAll() {
+      pool.forEach(tasks) { _, worker in
+        let a = buffers[worker].base
+        multiply(
+          rows, size, size, a, size, a + rows * size, size, transposed: true, a + 2 * rows * size, size,
+          accumulating: false)
+      }
+    }
+    multiplyAll()
+    let time = (0..<3).map { _ in ContinuousClock().measure { multiplyAll() } / .seconds(1) }.min() ?? 1
+    return Double(2 * rows * size * size * tasks) / max(1e-9, time)
+  }
+}
