@@ -23,7 +23,8 @@ package enum TrainedModel {
       tensors: tensors.map { SafetensorsWriter.Declaration($0.name, type, $0.shape) }, metadata: ["format": "pt"])
     for tensor in tensors {
       let bytes = OwnedBytes(tensor.count * type.size)
-      if let base = bytes.buffer.baseAddress {
+      try withExtendedLifetime(bytes) {
+        guard let base = bytes.buffer.baseAddress else { return }
         narrow(parameters.values.base + tensor.offset, tensor.count, to: base, type)
         try writer.write(UnsafeRawBufferPointer(start: base, count: tensor.count * type.size), to: tensor.name)
       }
