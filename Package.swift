@@ -69,7 +69,9 @@ let package = Package(
       name: "DMSEvaluationTests", dependencies: ["DMSEvaluation", "DMSModel", "DMSCheckpoint"]),
     .testTarget(
       name: "DMSRetrofitTests",
-      dependencies: ["DMSRetrofit", "DMSModel", "DMSCheckpoint", "DMSTensor", "DMSPlatform"]),
+      dependencies: [
+        "DMSRetrofit", "DMSEvaluation", "DMSModel", "DMSCheckpoint", "DMSText", "DMSTensor", "DMSPlatform",
+      ]),
     .testTarget(name: "DMSCommandTests", dependencies: ["DMSCommand", "DMSCheckpoint"]),
   ],
   swiftLanguageModes: [.v6]

@@ -94,7 +94,8 @@ package struct ConfigurationReader {
   }
 
   /// A value of an enumeration by its name.
-  package func choice<Value: RawRepresentable & CaseIterable>(_ key: String, _: Value.Type = Value.self) throws -> Value?
+  package func choice<Value: RawRepresentable & CaseIterable>(_ key: String, _: Value.Type = Value.self) throws
+    -> Value?
   where Value.RawValue == String {
     guard let name = try string(key) else { return nil }
     guard let value = Value(rawValue: name) else {

@@ -10,7 +10,8 @@ struct DMSCommand: ParsableCommand {
     abstract: "Run language models whose KV cache sparsifies itself (Dynamic Memory Sparsification).",
     subcommands: [
       RunCommand.self, ChatCommand.self, InspectCommand.self, QuantizeCommand.self, TraceCommand.self,
-      CompareCommand.self, PerplexityCommand.self, EvaluateCommand.self, BenchCommand.self, RetrofitCommand.self, PretrainCommand.self,
+      CompareCommand.self, PerplexityCommand.self, EvaluateCommand.self, BenchCommand.self, RetrofitCommand.self,
+      PretrainCommand.self,
       TokenizerCommand.self,
     ])
 }

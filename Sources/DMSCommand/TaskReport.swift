@@ -95,23 +95,24 @@ struct TaskReport {
 
   var json: String {
     func list(_ rows: [Row]) -> String {
-      "[" + rows.map { row in
-        let right = row.proportion
-        var members = [
-          ("model", quoted(row.model)), ("group", quoted(row.group)), ("problems", "\(row.records.count)"),
-          ("right", decimals(right.value, 6)), ("right_low", decimals(right.low, 6)),
-          ("right_high", decimals(right.high, 6)), ("tokens", decimals(row.tokens, 2)),
-          ("compression_ratio", decimals(row.ratio, 4)), ("cache_bytes_held", decimals(row.bytesHeld, 0)),
-          ("cache_bytes_dense", decimals(row.bytesDense, 0)),
-        ]
-        if let difference = row.difference {
-          members += [
-            ("difference", decimals(difference.value, 6)), ("difference_low", decimals(difference.low, 6)),
-            ("difference_high", decimals(difference.high, 6)),
+      "["
+        + rows.map { row in
+          let right = row.proportion
+          var members = [
+            ("model", quoted(row.model)), ("group", quoted(row.group)), ("problems", "\(row.records.count)"),
+            ("right", decimals(right.value, 6)), ("right_low", decimals(right.low, 6)),
+            ("right_high", decimals(right.high, 6)), ("tokens", decimals(row.tokens, 2)),
+            ("compression_ratio", decimals(row.ratio, 4)), ("cache_bytes_held", decimals(row.bytesHeld, 0)),
+            ("cache_bytes_dense", decimals(row.bytesDense, 0)),
           ]
-        }
-        return "{" + members.map { "\(quoted($0.0)):\($0.1)" }.joined(separator: ",") + "}"
-      }.joined(separator: ",") + "]"
+          if let difference = row.difference {
+            members += [
+              ("difference", decimals(difference.value, 6)), ("difference_low", decimals(difference.low, 6)),
+              ("difference_high", decimals(difference.high, 6)),
+            ]
+          }
+          return "{" + members.map { "\(quoted($0.0)):\($0.1)" }.joined(separator: ",") + "}"
+        }.joined(separator: ",") + "]"
     }
     return "{\"problems\":\(problems.problems),\"seed\":\(problems.seed),\"size\":[\(problems.size.lowerBound),"
       + "\(problems.size.upperBound)],\"by_task\":\(list(byTask)),\"by_length\":\(list(byLength))}"

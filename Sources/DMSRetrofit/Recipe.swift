@@ -175,7 +175,8 @@ extension Recipe.Data {
     let task = try reader.choice("task", SyntheticTask.self).map(Origin.task)
     let given = [text, lines, task].compactMap { $0 }
     guard given.count == 1 else {
-      throw InputError("one of text, jsonl and task expected", at: reader.source, remedy: "name where documents come from")
+      throw InputError(
+        "one of text, jsonl and task expected", at: reader.source, remedy: "name where documents come from")
     }
     origin = given[0]
   }

@@ -46,7 +46,8 @@ package struct RunFolder: Sendable {
 
   private static func makeFolder(_ path: String) throws {
     guard mkdir(path, 0o777) == 0 || errno == EEXIST else {
-      throw InputError("cannot be made: \(systemMessage(errno))", at: path, remedy: "choose a place that can be written")
+      throw InputError(
+        "cannot be made: \(systemMessage(errno))", at: path, remedy: "choose a place that can be written")
     }
   }
 

@@ -37,7 +37,8 @@ struct RunPlot {
       evictedShares.isEmpty
       ? []
       : [
-        line("target ratio", "#8b949e", ratio("targetShare")), line("reached, relaxed", "#2da44e", ratio("evictedShare")),
+        line("target ratio", "#8b949e", ratio("targetShare")),
+        line("reached, relaxed", "#2da44e", ratio("evictedShare")),
       ]
   }
 
@@ -75,7 +76,8 @@ struct RunPlot {
     let high = max(isLogarithmic ? ceil(scaled(all.map(\.y).max() ?? 1)) : (all.map(\.y).max() ?? 1) * 1.05, low + 1)
     func place(_ x: Double, _ y: Double) -> String {
       let across = Self.margin + (x - left) / (right - left) * (Self.width - 2 * Self.margin)
-      let down = Self.height - Self.margin + 16 - (scaled(y) - low) / (high - low) * (Self.height - 2 * Self.margin + 16)
+      let down =
+        Self.height - Self.margin + 16 - (scaled(y) - low) / (high - low) * (Self.height - 2 * Self.margin + 16)
       return "\(short(across)),\(short(down))"
     }
     var parts = [text(Self.margin, 22, title, weight: "bold")]

@@ -43,7 +43,8 @@ struct RunState {
     guard let last = saved(in: folder).last else { return nil }
     let file = try SafetensorsFile(path: path(folder, last))
     let views = try names.map { name in
-      guard let view = file.view(name), view.shape == [parts.count], view.type == .f32, let base = view.bytes.baseAddress
+      guard let view = file.view(name), view.shape == [parts.count], view.type == .f32,
+        let base = view.bytes.baseAddress
       else {
         throw InputError(
           "the saved run has \(file.view(name)?.count ?? 0) numbers that train, this one \(parts.count)", at: file.path,

@@ -4,6 +4,7 @@ import DMSCheckpoint
 import DMSPlatform
 import DMSRetrofit
 import DMSTensor
+import DMSText
 import Foundation
 import Testing
 
@@ -63,4 +64,14 @@ struct TrainingFixture: CustomTestStringConvertible {
   }
 
   var testDescription: String { name }
+}
+
+/// A folder with a tokenizer, in the system's place for what may go.
+func temporaryTokenizer(_ training: TokenizerTraining) throws -> String {
+  let folder = FileManager.default.temporaryDirectory.path + "/dms-tokenizer-\(UUID().uuidString)"
+  try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+  let files = try training.finish()
+  try files.tokenizer.write(toFile: folder + "/tokenizer.json", atomically: true, encoding: .utf8)
+  try files.configuration.write(toFile: folder + "/tokenizer_config.json", atomically: true, encoding: .utf8)
+  return folder
 }

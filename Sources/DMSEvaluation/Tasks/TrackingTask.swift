@@ -31,6 +31,7 @@ extension SyntheticTask {
     let story = ProblemText.story(facts, factSize: Self.factSize, size: size - 8, &random)
     return Problem(
       task: self, prompt: "Facts: \(story) What is \(asked)?",
-      reasoning: links.map { "\(names[$0]) = \(definitions[$0])" }.joined(separator: "; "), answer: definitions[chain[0]])
+      reasoning: links.map { "\(names[$0]) = \(definitions[$0])" }.joined(separator: "; "),
+      answer: definitions[chain[0]])
   }
 }

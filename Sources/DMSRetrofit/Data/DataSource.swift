@@ -59,7 +59,8 @@ struct Conversation {
 
   private func render(_ messages: ArraySlice<ChatMessage>, prompts: Bool) throws -> String {
     try template.render(
-      messages: Array(messages), addGenerationPrompt: prompts, bosToken: tokenizer.bosToken, eosToken: tokenizer.eosToken)
+      messages: Array(messages), addGenerationPrompt: prompts, bosToken: tokenizer.bosToken,
+      eosToken: tokenizer.eosToken)
   }
 
   private func encode(_ text: String) -> [Int] { tokenizer.encode(text, addSpecialTokens: false) }
@@ -72,8 +73,9 @@ package final class TaskSource: DataSource {
   private let conversation: Conversation
   package var items: Int? { nil }
 
-  package init(_ task: SyntheticTask, seed: UInt64, _ tokenizer: Tokenizer, _ template: ChatTemplate, _ scored: ScoredTokens)
-  {
+  package init(
+    _ task: SyntheticTask, seed: UInt64, _ tokenizer: Tokenizer, _ template: ChatTemplate, _ scored: ScoredTokens
+  ) {
     self.task = task
     self.seed = seed
     conversation = Conversation(tokenizer: tokenizer, template: template, scored: scored)

@@ -1,0 +1,223 @@
+// Runs from recipes: continued runs are uninterrupted ones, threads do not matter, bad input is one clear line.
+
+import DMSCheckpoint
+import DMSEvaluation
+import DMSModel
+import DMSPlatform
+import DMSText
+import Foundation
+import Testing
+
+@testable import DMSRetrofit
+
+final class RunTests {
+  private let root = FileManager.default.temporaryDirectory.path + "/dms-run-\(UUID().uuidString)"
+
+  init() throws { try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true) }
+
+  deinit { try? FileManager.default.removeItem(atPath: root) }
+
+  /// A folder with a configuration and a tokenizer, without weights.
+  private func emptyModel(vocabulary: Int = 300) throws -> String {
+    let folder = "\(root)/empty-\(vocabulary)"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    try """
+    {"model_type": "qwen3", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+     "num_key_value_heads": 2, "head_dim": 8, "intermediate_size": 48, "vocab_size": \(vocabulary),
+     "max_position_embeddings": 512, "rms_norm_eps": 1e-6, "rope_theta": 10000, "tie_word_embeddings": true}
+    """.write(toFile: folder + "/config.json", atomically: true, encoding: .utf8)
+    var options = TokenizerTraining.Options()
+    options.vocabulary = 290
+    options.special = ["<|user|>", "<|assistant|>", "<|end|>"]
+    options.eosToken = "<|end|>"
+    options.chatTemplate = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+    var training = try TokenizerTraining(options)
+    training.read("the cat = 12; the dog = 34; What is the cat? the dog")
+    let files = try training.finish()
+    try files.tokenizer.write(toFile: folder + "/tokenizer.json", atomically: true, encoding: .utf8)
+    try files.configuration.write(toFile: folder + "/tokenizer_config.json", atomically: true, encoding: .utf8)
+    return folder
+  }
+
+  private func recipe(_ more: String, steps: Int = 6, overrides: [String] = []) throws -> Recipe {
+    try Recipe(
+      JSON(
+        parsing: """
+          {"seed": 5, "stages": [{"steps": \(steps / 2), "sequences": 3, "length": 150, "size": [30, 60]},
+            {"steps": \(steps - steps / 2), "sequences": 2, "length": 200, "size": [30, 90]}],
+           "data": [{"task": "retrieval"}, {"task": "sums", "weight": 0.5, "scored": "answers"}],
+           "rate": {"peak": 0.01, "warmUp": 2, "schedule": "cosine"}, "tokensAtOnce": 300, "evaluationSequences": 2,
+           \(more)}
+          """, source: "recipe"), source: "recipe", overrides: overrides)
+  }
+
+  private let pretrain = #""kind": "pretrain", "checkpointEvery": 2"#
+  private let retrofit =
+    #""kind": "retrofit", "checkpointEvery": 2, "eviction": {"window": 4, "alphaScale": 10, "alphaOffset": 1, "tau": 0.5, "ratio": 3, "stepsPerRatio": 2, "exports": [2]}"#
+
+  /// - Parameter until: the step after which the run is interrupted.
+  @discardableResult
+  private func run(
+    _ recipe: Recipe, _ model: String, _ name: String, threads: Int = 2, until: Int = .max, resumes: Bool = false
+  ) throws -> TrainingRun.End {
+    let folder = RunFolder(path: "\(root)/\(name)")
+    var options = TrainingRun.Options()
+    options.threads = threads
+    let run = try TrainingRun(recipe, model: model, folder: folder, resumes: resumes, options: options)
+    try folder.begin(recipe)
+    var step = 0
+    return try run.run(isCancelled: { step >= until }) { if case .step(let progress) = $0 { step = progress.step } }
+  }
+
+  private func bytes(_ path: String) throws -> Data { try Data(contentsOf: URL(filePath: "\(root)/\(path)")) }
+
+  /// Seconds differ from run to run.
+  private func log(_ name: String) throws -> [String] {
+    String(decoding: try bytes("\(name)/log.jsonl"), as: UTF8.self).split(separator: "\n").map { line in
+      line.split(separator: ",").filter { !$0.contains("seconds") }.joined(separator: ",")
+    }
+  }
+
+  @Test(arguments: ["pretrain", "fade", "retrofit", "retrofit borrowed", "retrofit adapter"])
+  func interruptedAndContinuedIsUninterrupted(kind: String) throws {
+    let model = try emptyModel()
+    let base = try recipe(pretrain, steps: 2)
+    try run(base, model, "base")
+    let start = kind == "pretrain" ? model : "\(root)/base/model"
+    let recipe =
+      switch kind {
+      case "pretrain": try recipe(pretrain)
+      case "fade": try recipe(#""kind": "fade", "checkpointEvery": 2"#)
+      case "retrofit": try recipe(retrofit)
+      case "retrofit borrowed": try recipe(retrofit, overrides: ["eviction.trains=borrowed"])
+      default: try recipe(retrofit, overrides: ["eviction.trains=adapter", "eviction.adapter=true"])
+      }
+    #expect(try run(recipe, start, "whole") == .finished)
+    #expect(try run(recipe, start, "parts", until: 3) == .cancelled)
+    #expect(try run(recipe, start, "parts", until: 5, resumes: true) == .cancelled)
+    // Killed after the checkpoint of step 4: step 5 is in the log, and is computed again.
+    try FileManager.default.removeItem(atPath: "\(root)/parts/checkpoints/step-00000005.safetensors")
+    #expect(try run(recipe, start, "parts", threads: 1, resumes: true) == .finished)
+    #expect(try bytes("whole/model/model.safetensors") == bytes("parts/model/model.safetensors"))
+    #expect(try bytes("whole/model/config.json") == bytes("parts/model/config.json"))
+    #expect(try log("whole") == log("parts"))
+    if kind == "retrofit" {
+      #expect(try bytes("whole/model-ratio-2/model.safetensors") == bytes("parts/model-ratio-2/model.safetensors"))
+    }
+  }
+
+  @Test func aPretrainingLearns() throws {
+    let model = try emptyModel()
+    try run(try recipe(pretrain, steps: 40), model, "learns")
+    let losses = try log("learns").compactMap { try JSON(parsing: $0 + "}", source: "")["loss"]?.double }
+    #expect(losses.count == 40)
+    #expect((losses.first ?? 0) - (losses.last ?? 0) > 1)
+  }
+
+  @Test func aRetrofittedModelHasTheReleasedCheckpointsForm() throws {
+    let model = try emptyModel()
+    try run(try recipe(pretrain, steps: 2), model, "base")
+    try run(try recipe(retrofit), "\(root)/base/model", "taught")
+    let config = try JSON(file: "\(root)/taught/model/config.json")
+    #expect(config["dms_window_size"]?.integer == 4)
+    #expect(config["dms_cr"]?.integer == 3)
+    #expect(config["dms_alpha_scale"]?.double == 10)
+    #expect(config["dms_initial_alpha_offset"]?.double == 1)
+    #expect(config["dms_paged_attention_block_size"]?.integer == 2)
+    #expect(try JSON(file: "\(root)/taught/model-ratio-2/config.json")["dms_cr"]?.integer == 2)
+    // A borrowed neuron adds no tensor: names and shapes are those of the model.
+    let (before, after) = (
+      try SafetensorsFile(path: "\(root)/base/model/model.safetensors"),
+      try SafetensorsFile(path: "\(root)/taught/model/model.safetensors")
+    )
+    #expect(before.names == after.names)
+    for name in before.names { #expect(before.view(name)?.shape == after.view(name)?.shape) }
+    #expect(try Checkpoint(folder: "\(root)/taught/model").configuration.dms?.window == 4)
+    _ = try Decoder(Checkpoint(folder: "\(root)/taught/model"))
+  }
+
+  @Test func anAdapterStartsWithTheOffsetAlone() throws {
+    let model = try emptyModel()
+    try run(try recipe(pretrain, steps: 2), model, "base")
+    let checkpoint = try Checkpoint(folder: "\(root)/base/model")
+    var settings = DMSSettings()
+    settings.separateAlpha = true
+    let parameters = try Parameters(ParameterLayout(checkpoint.configuration.taught(settings)), from: checkpoint)
+    let tensors = parameters.layout.tensors.filter { $0.name.contains("dms_proj_alpha") }
+    #expect(tensors.count == 4)
+    for tensor in tensors {
+      let value: Float = tensor.name.hasSuffix("alpha_norm.weight") ? 1 : 0
+      #expect((0..<tensor.count).allSatisfy { parameters.values.base[tensor.offset + $0] == value })
+    }
+  }
+
+  // MARK: Bad input
+
+  private func problem(_ body: () throws -> Void) -> String {
+    do {
+      try body()
+      return "no error"
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  @Test func anUnknownKeyIsNamed() {
+    #expect(problem { _ = try recipe(pretrain + #", "evalEvery": 3"#) }.contains(#"unknown key "evalEvery""#))
+    #expect(problem { _ = try recipe(pretrain, overrides: ["rate.peek=1"]) }.contains(#"unknown key "peek""#))
+    #expect(problem { _ = try recipe(pretrain, overrides: ["rate"]) }.contains("is not key=value"))
+    #expect(problem { _ = try recipe(pretrain, overrides: ["stages.0.steps=x"]) }.contains("stages[0]: steps"))
+    #expect(problem { _ = try recipe(#""kind": "retrofit""#) }.contains("needs the key eviction"))
+    #expect(problem { _ = try recipe(retrofit, overrides: ["eviction.trains=adapter"]) }.contains("cannot train"))
+  }
+
+  @Test func overridesReachEveryDepth() throws {
+    let recipe = try recipe(retrofit, overrides: ["stages.1.steps=9", "eviction.ratio=2.5", "rate.schedule=linear"])
+    #expect(recipe.steps == 12)
+    #expect(recipe.eviction?.ratio == 2.5)
+    #expect(recipe.rate.schedule == .linear)
+  }
+
+  @Test func aBrokenLineIsNamedByItsNumber() throws {
+    let (model, data) = (try emptyModel(), "\(root)/data.jsonl")
+    func problem(_ text: String) throws -> String {
+      try text.write(toFile: data, atomically: true, encoding: .utf8)
+      let recipe = try recipe(pretrain, overrides: ["data=[{\"jsonl\": \"\(data)\"}]"])
+      return self.problem { try run(recipe, model, "broken") }
+    }
+    #expect(try problem("{\"text\": \"a\"}\n\n{\"text\": \"b\"\n").contains("data.jsonl, line 3"))
+    #expect(try problem("{\"text\": \"a\"}\n{\"texts\": 1}\n").contains("line 2: neither a text nor messages"))
+    #expect(try problem("\n \n").contains("empty"))
+    #expect(!FileManager.default.fileExists(atPath: "\(root)/broken"))
+  }
+
+  @Test func aVocabularyThatDoesNotFitIsRefused() throws {
+    let model = try emptyModel(vocabulary: 200)
+    #expect(problem { try run(try recipe(pretrain), model, "small") }.contains("the model's vocabulary 200"))
+  }
+
+  @Test func aRunOfAnotherShapeCannotGoOn() throws {
+    let model = try emptyModel()
+    try run(try recipe(pretrain, steps: 2), model, "base")
+    try run(try recipe(retrofit), "\(root)/base/model", "shape", until: 2)
+    let other = try recipe(retrofit, overrides: ["eviction.trains=borrowed"])
+    #expect(
+      problem { try run(other, "\(root)/base/model", "shape", resumes: true) }.contains("numbers that train, this one"))
+  }
+
+  @Test func aLossThatIsNoNumberStopsTheRunAndKeepsTheLastCheckpoint() throws {
+    let model = try emptyModel()
+    // So large a rate takes the weights out of what fp32 holds within a few steps.
+    let recipe = try recipe(
+      pretrain, steps: 40, overrides: ["rate.peak=100", "optimizer.clip=1e9", "optimizer.weightDecay=10"])
+    let found = problem { try run(recipe, model, "wild") }
+    #expect(found.contains("the loss of step"))
+    let saved = try FileManager.default.contentsOfDirectory(atPath: "\(root)/wild/checkpoints")
+    #expect(!saved.isEmpty)
+    for name in saved {
+      let file = try SafetensorsFile(path: "\(root)/wild/checkpoints/\(name)")
+      let view = try #require(file.view("trained"))
+      #expect(!view.bytes.bindMemory(to: Float.self).contains { !$0.isFinite })
+    }
+  }
+}
