@@ -45,7 +45,7 @@ let package = Package(
       name: "DMS",
       dependencies: [
         "DMSPlatform", "DMSTensor", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel", "DMSGeneration",
-        "DMSEvaluation",
+        "DMSEvaluation", "DMSRetrofit",
       ]),
     .executableTarget(
       name: "DMSCommand",

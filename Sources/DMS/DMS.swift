@@ -7,5 +7,6 @@
 @_exported import DMSKernels
 @_exported import DMSModel
 @_exported import DMSPlatform
+@_exported import DMSRetrofit
 @_exported import DMSTensor
 @_exported import DMSText

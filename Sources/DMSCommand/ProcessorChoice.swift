@@ -8,6 +8,9 @@ import Glibc
 func restartWithBetterBLAS() {
   guard getenv(BLASProcessor.variable) == nil, let better = BLASProcessor.better else { return }
   setenv(BLASProcessor.variable, better, 1)
-  execv("/proc/self/exe", CommandLine.unsafeArgv)
+  // By its path, so that the process keeps its name.
+  var path = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
+  guard readlink("/proc/self/exe", &path, Int(PATH_MAX)) > 0 else { return }
+  execv(path, CommandLine.unsafeArgv)
   // Where a program cannot be started anew, it is slower.
 }

@@ -70,11 +70,11 @@ struct TrainingArguments: ParsableArguments {
   private func readRecipe() throws -> Recipe {
     guard let recipe else {
       let path = try RunFolder.open(output).recipe
-      return try Recipe(JSON(file: path), source: path, overrides: overrides)
+      return try Recipe(file: path, overrides: overrides)
     }
     let named = "Models/recipes/\(recipe).json"
     let path = access(recipe, F_OK) != 0 && access(named, F_OK) == 0 ? named : recipe
-    return try Recipe(JSON(file: path), source: path, overrides: overrides)
+    return try Recipe(file: path, overrides: overrides)
   }
 }
 

@@ -7,19 +7,19 @@ import DMSModel
 import DMSPlatform
 import DMSText
 
-package struct TaskEvaluation: Sendable {
+public struct TaskEvaluation: Sendable {
   /// Which problems: `problems` of each task, made from a seed.
-  package struct Problems: Sendable {
-    package var tasks = SyntheticTask.allCases
-    package var problems = 100
-    package var seed: UInt64 = 1000
+  public struct Problems: Sendable {
+    public var tasks = SyntheticTask.allCases
+    public var problems = 100
+    public var seed: UInt64 = 1000
     /// Roughly the tokens of a prompt.
-    package var size = 100...1900
+    public var size = 100...1900
 
-    package init() {}
+    public init() {}
 
     /// All of them, task by task.
-    package var all: [Problem] {
+    public var all: [Problem] {
       tasks.flatMap { task in
         (0..<problems).map { index in
           var random = RandomStream(seed: RandomNumbers.seed(seed ^ 0x517E, index))
@@ -30,14 +30,14 @@ package struct TaskEvaluation: Sendable {
   }
 
   /// What became of a problem.
-  package struct Record: Sendable {
-    package let task: SyntheticTask
-    package let isRight: Bool
+  public struct Record: Sendable {
+    public let task: SyntheticTask
+    public let isRight: Bool
     /// The cache at the end: prompt and answer.
-    package let ledger: Ledger
+    public let ledger: Ledger
   }
 
-  package private(set) var records: [Record] = []
+  public private(set) var records: [Record] = []
   /// Longer than any right answer.
   private static let longestAnswer = 400
 
@@ -45,7 +45,7 @@ package struct TaskEvaluation: Sendable {
   ///   - progress: receives the share of the problems that is done.
   ///   - isCancelled: asked between problems; what was found until then is the result.
   /// - Throws: `InputError` for a model without a chat template.
-  package init(
+  public init(
     _ problems: [Problem], on model: LanguageModel, options: Engine.Options, progress: ((Double) -> Void)? = nil,
     isCancelled: () -> Bool = { false }
   ) throws {
@@ -70,13 +70,13 @@ package struct TaskEvaluation: Sendable {
 }
 
 /// A share of n, with its 95 % interval.
-package struct Proportion: Sendable, Equatable {
-  package let value: Double
-  package let low: Double
-  package let high: Double
+public struct Proportion: Sendable, Equatable {
+  public let value: Double
+  public let low: Double
+  public let high: Double
 
   /// Wilson's interval (1927).
-  package init(_ hits: Int, of count: Int) {
+  public init(_ hits: Int, of count: Int) {
     let (n, z) = (Double(max(1, count)), 1.96)
     value = Double(hits) / n
     let middle = (value + z * z / (2 * n)) / (1 + z * z / n)
@@ -86,13 +86,13 @@ package struct Proportion: Sendable, Equatable {
 }
 
 /// How much more often one model is right than another, on the same problems, with the 95 % interval.
-package struct PairedDifference: Sendable, Equatable {
-  package let value: Double
-  package let low: Double
-  package let high: Double
+public struct PairedDifference: Sendable, Equatable {
+  public let value: Double
+  public let low: Double
+  public let high: Double
 
   /// Of pairs that disagree, b one way and c the other: (b − c) / n, with the deviation of the mean of the pairs' differences.
-  package init(_ records: [TaskEvaluation.Record], against others: [TaskEvaluation.Record]) {
+  public init(_ records: [TaskEvaluation.Record], against others: [TaskEvaluation.Record]) {
     let differences = zip(records, others).map { ($0.isRight ? 1.0 : 0) - ($1.isRight ? 1 : 0) }
     let n = Double(max(1, differences.count))
     let mean = differences.reduce(0, +) / n

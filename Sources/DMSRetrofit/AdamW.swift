@@ -7,28 +7,28 @@ import DMSPlatform
 import DMSTensor
 import Glibc
 
-package final class AdamW {
-  package struct Options: Sendable, Equatable {
-    package var beta1 = 0.9
-    package var beta2 = 0.95
-    package var epsilon = 1e-8
+public final class AdamW {
+  public struct Options: Sendable, Equatable {
+    public var beta1 = 0.9
+    public var beta2 = 0.95
+    public var epsilon = 1e-8
     /// Of matrices; norms and biases do not decay.
-    package var weightDecay = 0.0
+    public var weightDecay = 0.0
     /// The gradient's largest norm.
-    package var clip = 1.0
+    public var clip = 1.0
 
-    package init() {}
+    public init() {}
   }
 
-  package let options: Options
+  public let options: Options
   let first: FloatBuffer
   let second: FloatBuffer
   /// Updates so far.
-  package internal(set) var updates = 0
+  public internal(set) var updates = 0
   private let parts: TrainableParts
   private static let block = 1 << 14
 
-  package init(_ parts: TrainableParts, _ options: Options) {
+  public init(_ parts: TrainableParts, _ options: Options) {
     self.parts = parts
     self.options = options
     first = FloatBuffer(parts.count)
@@ -36,7 +36,7 @@ package final class AdamW {
   }
 
   /// The norm of a gradient. In blocks of a fixed size, added in order.
-  package static func norm(_ gradient: Gradients, _ pool: ThreadPool) -> Double {
+  public static func norm(_ gradient: Gradients, _ pool: ThreadPool) -> Double {
     let values = gradient.values
     var sums = [Double](repeating: 0, count: (values.count + block - 1) / block)
     sums.withUnsafeMutableBufferPointer { sums in
@@ -48,7 +48,7 @@ package final class AdamW {
   }
 
   /// - Parameter norm: the gradient's.
-  package func update(_ parameters: Parameters, _ gradient: Gradients, norm: Double, rate: Double, _ pool: ThreadPool) {
+  public func update(_ parameters: Parameters, _ gradient: Gradients, norm: Double, rate: Double, _ pool: ThreadPool) {
     updates += 1
     let scale = Float(norm > options.clip ? options.clip / norm : 1)
     let (b1, b2) = (Float(options.beta1), Float(options.beta2))

@@ -10,35 +10,35 @@ import DMSPlatform
 import DMSTensor
 
 /// Over held-out documents.
-package struct HeldOutEvaluation: Sendable, Equatable {
-  package var documents = 0
-  package var tokens = 0
+public struct HeldOutEvaluation: Sendable, Equatable {
+  public var documents = 0
+  public var tokens = 0
   /// Tokens that are predicted, −Σ log p of them, and how many were the most likely ones.
-  package var scored = 0
-  package var nats = 0.0
-  package var hits = 0
+  public var scored = 0
+  public var nats = 0.0
+  public var hits = 0
   /// Documents of whose scored tokens each was the most likely one: a greedy answer would have been the same.
-  package var exact = 0
+  public var exact = 0
   /// Tokens seen and tokens live at the ends of documents, the latter for each layer and KV head, `[L, G]`.
-  package var seen = 0
-  package var live: [[Int]] = []
+  public var seen = 0
+  public var live: [[Int]] = []
 
-  package var loss: Double { nats / Double(max(1, scored)) }
-  package var hitShare: Double { Double(hits) / Double(max(1, scored)) }
-  package var exactShare: Double { Double(exact) / Double(max(1, documents)) }
+  public var loss: Double { nats / Double(max(1, scored)) }
+  public var hitShare: Double { Double(hits) / Double(max(1, scored)) }
+  public var exactShare: Double { Double(exact) / Double(max(1, documents)) }
   /// Tokens seen by tokens live.
-  package var ratio: Double {
+  public var ratio: Double {
     let heads = live.reduce(0) { $0 + $1.count }
     let all = live.reduce(0) { $0 + $1.reduce(0, +) }
     return all > 0 ? Double(seen * heads) / Double(all) : 1
   }
   /// The share that is evicted, `[L, G]`.
-  package var evictedShares: [[Double]] { live.map { $0.map { 1 - Double($0) / Double(max(1, seen)) } } }
+  public var evictedShares: [[Double]] { live.map { $0.map { 1 - Double($0) / Double(max(1, seen)) } } }
 
   /// - Parameters:
   ///   - folder: of a model.
   ///   - isCancelled: asked between documents; what was found until then is the result.
-  package static func measure(
+  public static func measure(
     _ batch: TokenBatch, folder: String, threads: Int, isCancelled: () -> Bool
   ) throws -> HeldOutEvaluation {
     var result = HeldOutEvaluation()

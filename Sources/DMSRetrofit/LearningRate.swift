@@ -6,16 +6,16 @@
 import DMSCheckpoint
 import Glibc
 
-package struct LearningRate: Sendable, Equatable {
-  package enum Schedule: String, Sendable, CaseIterable { case constant, linear, cosine }
+public struct LearningRate: Sendable, Equatable {
+  public enum Schedule: String, Sendable, CaseIterable { case constant, linear, cosine }
 
-  package var peak = 3e-5
-  package var schedule = Schedule.constant
+  public var peak = 3e-5
+  public var schedule = Schedule.constant
   /// Steps in which the rate grows from nothing.
-  package var warmUp = 0
+  public var warmUp = 0
   /// The share of the peak that is left in the end.
-  package var floor = 0.0
-  package var steps: Int
+  public var floor = 0.0
+  public var steps: Int
 
   init(_ reader: ConfigurationReader?, steps: Int) throws {
     self.steps = steps
@@ -28,7 +28,7 @@ package struct LearningRate: Sendable, Equatable {
   }
 
   /// - Parameter step: from 0.
-  package func value(at step: Int) -> Double {
+  public func value(at step: Int) -> Double {
     if step < warmUp { return peak * Double(step + 1) / Double(warmUp) }
     let share = min(1, Double(step - warmUp) / Double(max(1, steps - warmUp)))
     switch schedule {

@@ -4,13 +4,13 @@ import DMSPlatform
 import Glibc
 
 /// n = g₁ − g₂ of two independent Gumbel(0, 1) draws is logistic: log u − log(1 − u), u uniform (DMS, section 3.1).
-package struct LogisticNoise: Sendable {
+public struct LogisticNoise: Sendable {
   private let seed: UInt64
   private let layers: Int
   private let kvHeads: Int
 
   /// - Parameter step: the step that the noise is for.
-  package init(seed: UInt64, step: Int, layers: Int, kvHeads: Int) {
+  public init(seed: UInt64, step: Int, layers: Int, kvHeads: Int) {
     self.seed = RandomNumbers.seed(seed, step)
     self.layers = layers
     self.kvHeads = kvHeads
@@ -19,7 +19,7 @@ package struct LogisticNoise: Sendable {
   /// - Parameters:
   ///   - sequence: its number in the step.
   ///   - token: its place in the sequence.
-  package func callAsFunction(layer: Int, sequence: Int, kvHead: Int, token: Int) -> Float {
+  public func callAsFunction(layer: Int, sequence: Int, kvHead: Int, token: Int) -> Float {
     let place = (sequence * layers + layer) * kvHeads + kvHead
     let u = RandomNumbers.uniform(seed: seed, sequence: place, position: token) + 0x1p-54
     return Float(log(u) - log1p(-u))

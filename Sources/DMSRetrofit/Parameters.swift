@@ -10,17 +10,17 @@ import DMSPlatform
 import DMSTensor
 
 /// A tensor's name in checkpoints, its shape and its place in the buffer.
-package struct ParameterTensor: Sendable {
-  package let name: String
-  package let shape: [Int]
-  package let offset: Int
-  package var count: Int { shape.reduce(1, *) }
+public struct ParameterTensor: Sendable {
+  public let name: String
+  public let shape: [Int]
+  public let offset: Int
+  public var count: Int { shape.reduce(1, *) }
   /// Numbers of a row; of a vector's, 1.
   var width: Int { shape.count > 1 ? shape[1] : 1 }
 }
 
 /// Where the tensors of a decoder lie.
-package struct ParameterLayout: Sendable {
+public struct ParameterLayout: Sendable {
   /// Offsets of a layer's tensors. Query, key and value projections follow each other, as do gate and up, and their biases.
   struct Layer: Sendable {
     var inputNorm = 0  // [C]
@@ -40,15 +40,15 @@ package struct ParameterLayout: Sendable {
     var downBias: Int?
   }
 
-  package let shape: ModelConfiguration
-  package private(set) var tensors: [ParameterTensor] = []
+  public let shape: ModelConfiguration
+  public private(set) var tensors: [ParameterTensor] = []
   private(set) var layers: [Layer] = []
   private(set) var embedding = 0  // [V, C]
   private(set) var finalNorm = 0  // [C]
   private(set) var head = 0  // [V, C]; the embedding's place where they are tied
-  package private(set) var count = 0
+  public private(set) var count = 0
 
-  package init(_ shape: ModelConfiguration) {
+  public init(_ shape: ModelConfiguration) {
     self.shape = shape
     let (hidden, size) = (shape.hidden, shape.intermediate)
     let (queries, keys) = (shape.heads * shape.headDim, shape.kvHeads * shape.headDim)
@@ -101,11 +101,11 @@ package struct ParameterLayout: Sendable {
 }
 
 /// The numbers.
-package final class Parameters {
-  package let layout: ParameterLayout
-  package let values: FloatBuffer
+public final class Parameters {
+  public let layout: ParameterLayout
+  public let values: FloatBuffer
 
-  package init(_ layout: ParameterLayout) {
+  public init(_ layout: ParameterLayout) {
     self.layout = layout
     values = FloatBuffer(layout.count)
   }
@@ -113,7 +113,7 @@ package final class Parameters {
   /// A checkpoint's, widened. An adapter that the checkpoint lacks starts with W = 0 and a norm of ones, so that the offset
   /// alone decides (DMS, section 4).
   /// - Throws: `InputError` for a tensor that is missing or has the wrong shape or type.
-  package convenience init(_ layout: ParameterLayout, from checkpoint: Checkpoint) throws {
+  public convenience init(_ layout: ParameterLayout, from checkpoint: Checkpoint) throws {
     self.init(layout)
     if let blocks = checkpoint.configuration.blocks {
       throw InputError(
@@ -134,7 +134,7 @@ package final class Parameters {
 
   /// A start for pretraining: normal numbers with a deviation of 0.02 (of what is added to the residual stream,
   /// 0.02 / sqrt(2 L), Radford et al., 2019), norms of ones, biases of zeros.
-  package convenience init(_ layout: ParameterLayout, random seed: UInt64) {
+  public convenience init(_ layout: ParameterLayout, random seed: UInt64) {
     self.init(layout)
     let deep = 0.02 / Double(2 * layout.shape.layers).squareRoot()
     for (index, tensor) in layout.tensors.enumerated() {
@@ -151,7 +151,7 @@ package final class Parameters {
     }
   }
 
-  package func copy() -> Parameters {
+  public func copy() -> Parameters {
     let copy = Parameters(layout)
     copy.values.base.update(from: values.base, count: values.count)
     return copy

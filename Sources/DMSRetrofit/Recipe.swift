@@ -5,9 +5,9 @@ import DMSEvaluation
 import DMSPlatform
 import DMSText
 
-package struct Recipe: Sendable {
+public struct Recipe: Sendable {
   /// What is trained for.
-  package enum Kind: String, Sendable, CaseIterable {
+  public enum Kind: String, Sendable, CaseIterable {
     /// Next tokens, from random numbers or from a checkpoint.
     case pretrain
     /// The model's own predictions without its borrowed channels, which fade: the paper's preparation of a retrofit.
@@ -17,63 +17,63 @@ package struct Recipe: Sendable {
   }
 
   /// A part of a run.
-  package struct Stage: Sendable, Equatable {
-    package var steps: Int
+  public struct Stage: Sendable, Equatable {
+    public var steps: Int
     /// Of a step.
-    package var sequences: Int
+    public var sequences: Int
     /// The most tokens of a sequence.
-    package var length: Int
+    public var length: Int
     /// Of made-up problems, roughly their tokens; `nil`: up to what fits a sequence.
-    package var size: ClosedRange<Int>?
+    public var size: ClosedRange<Int>?
   }
 
-  package struct Data: Sendable, Equatable {
-    package enum Origin: Sendable, Equatable {
+  public struct Data: Sendable, Equatable {
+    public enum Origin: Sendable, Equatable {
       case text(String)
       case lines(String)
       case task(SyntheticTask)
     }
-    package var origin: Origin
+    public var origin: Origin
     /// The share of documents, relative to the others.
-    package var weight: Double
-    package var scored: ScoredTokens
+    public var weight: Double
+    public var scored: ScoredTokens
   }
 
   /// How memory becomes less (DMS, section 4).
-  package struct Eviction: Sendable, Equatable {
-    package var settings: DMSSettings
-    package var ratio: Double
+  public struct Eviction: Sendable, Equatable {
+    public var settings: DMSSettings
+    public var ratio: Double
     /// The target ratio grows by 1 in so many steps, from 1.
-    package var stepsPerRatio: Double
-    package var weight: Double
-    package var trains: TrainableSet
+    public var stepsPerRatio: Double
+    public var weight: Double
+    public var trains: TrainableSet
     /// A model is written when the target reaches one of these ratios, too.
-    package var exports: [Double]
+    public var exports: [Double]
   }
 
-  package var kind: Kind
-  package var seed: UInt64
-  package var stages: [Stage]
-  package var data: [Data]
-  package var rate: LearningRate
-  package var optimizer: AdamW.Options
-  package var divergence: Divergence
+  public var kind: Kind
+  public var seed: UInt64
+  public var stages: [Stage]
+  public var data: [Data]
+  public var rate: LearningRate
+  public var optimizer: AdamW.Options
+  public var divergence: Divergence
   /// The most tokens that go through the decoder at once.
-  package var tokensAtOnce: Int
-  package var recomputes: Bool
+  public var tokensAtOnce: Int
+  public var recomputes: Bool
   /// Steps between checkpoints, and between evaluations; 0 for none but the last.
-  package var checkpointEvery: Int
-  package var evaluateEvery: Int
+  public var checkpointEvery: Int
+  public var evaluateEvery: Int
   /// Held-out sequences of an evaluation.
-  package var evaluationSequences: Int
-  package var eviction: Eviction?
+  public var evaluationSequences: Int
+  public var eviction: Eviction?
   /// As it was read, overrides included.
   package let json: JSON
 
-  package var steps: Int { stages.reduce(0) { $0 + $1.steps } }
+  public var steps: Int { stages.reduce(0) { $0 + $1.steps } }
 
   /// The stage of a step.
-  package func stage(of step: Int) -> Stage {
+  public func stage(of step: Int) -> Stage {
     var left = step
     for stage in stages {
       if left < stage.steps { return stage }
@@ -83,9 +83,14 @@ package struct Recipe: Sendable {
   }
 
   /// The target share of evicted decisions, 1 − 1 / ratio.
-  package func targetRatio(at step: Int) -> Double {
+  public func targetRatio(at step: Int) -> Double {
     guard let eviction else { return 1 }
     return min(eviction.ratio, 1 + Double(step) / eviction.stepsPerRatio)
+  }
+
+  /// A recipe's file, with other values for some of its keys.
+  public init(file path: String, overrides: [String] = []) throws {
+    try self.init(JSON(file: path), source: path, overrides: overrides)
   }
 
   /// - Parameters:

@@ -5,21 +5,21 @@ import DMSPlatform
 import DMSText
 import Glibc
 
-package struct RunFolder: Sendable {
-  package let path: String
+public struct RunFolder: Sendable {
+  public let path: String
 
-  package var recipe: String { path + "/recipe.json" }
-  package var log: String { path + "/log.jsonl" }
+  public var recipe: String { path + "/recipe.json" }
+  public var log: String { path + "/log.jsonl" }
   var checkpoints: String { path + "/checkpoints" }
-  package var model: String { path + "/model" }
+  public var model: String { path + "/model" }
   /// Of a model on the way.
-  package func model(ratio: Double) -> String {
+  public func model(ratio: Double) -> String {
     "\(path)/model-ratio-\(ratio == ratio.rounded() ? "\(Int(ratio))" : "\(ratio)")"
   }
 
   /// A new run's folder, which is not made yet.
   /// - Throws: `InputError` if it has a run already.
-  package static func check(_ path: String) throws -> RunFolder {
+  public static func check(_ path: String) throws -> RunFolder {
     let folder = RunFolder(path: path)
     guard access(folder.recipe, F_OK) != 0 else {
       throw InputError("has a run already", at: path, remedy: "go on with --resume, or give a new name")
@@ -29,14 +29,14 @@ package struct RunFolder: Sendable {
 
   /// Makes the folder and keeps the recipe in it.
   /// - Throws: `InputError` if it cannot be made.
-  package func begin(_ recipe: Recipe) throws {
+  public func begin(_ recipe: Recipe) throws {
     try Self.makeFolder(path)
     try Self.makeFolder(checkpoints)
     try writeAtomically(Array((recipe.json.text + "\n").utf8), to: self.recipe)
   }
 
   /// - Throws: `InputError` if there is no run.
-  package static func open(_ path: String) throws -> RunFolder {
+  public static func open(_ path: String) throws -> RunFolder {
     let folder = RunFolder(path: path)
     guard access(folder.recipe, F_OK) == 0 else {
       throw InputError("has no run to go on with", at: path, remedy: "begin one with --recipe")

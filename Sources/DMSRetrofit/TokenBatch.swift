@@ -2,28 +2,28 @@
 
 /// N rows. A document is what attention sees as a whole; a sequence is a number of documents, and the unit of the ratio loss
 /// and of the noise. There is no padding: documents have the lengths that they have.
-package struct TokenBatch: Sendable, Equatable {
-  package private(set) var ids: [Int32] = []  // [N]
+public struct TokenBatch: Sendable, Equatable {
+  public private(set) var ids: [Int32] = []  // [N]
   /// The place of each row in its document.
-  package private(set) var positions: [Int32] = []  // [N]
+  public private(set) var positions: [Int32] = []  // [N]
   /// What follows each row and is to be predicted; -1 where nothing is.
-  package private(set) var targets: [Int32] = []  // [N]
+  public private(set) var targets: [Int32] = []  // [N]
   /// Rows of each document, in order.
-  package private(set) var documents: [Range<Int>] = []
+  public private(set) var documents: [Range<Int>] = []
   /// Rows of each sequence, in order.
-  package private(set) var sequences: [Range<Int>] = []
+  public private(set) var sequences: [Range<Int>] = []
   private var sequenceOfEachRow: [Int32] = []
 
-  package init() {}
+  public init() {}
 
-  package var rows: Int { ids.count }
-  package var scoredRows: Int { targets.count { $0 >= 0 } }
-  package var longestDocument: Int { documents.reduce(0) { max($0, $1.count) } }
+  public var rows: Int { ids.count }
+  public var scoredRows: Int { targets.count { $0 >= 0 } }
+  public var longestDocument: Int { documents.reduce(0) { max($0, $1.count) } }
 
   func sequenceOfRow(_ row: Int) -> Int { Int(sequenceOfEachRow[row]) }
 
   /// Appends a sequence.
-  package mutating func append(_ sequence: [Document]) {
+  public mutating func append(_ sequence: [Document]) {
     let first = rows
     for document in sequence where !document.ids.isEmpty {
       documents.append(rows..<rows + document.ids.count)
@@ -36,7 +36,7 @@ package struct TokenBatch: Sendable, Equatable {
   }
 
   /// Some of its sequences.
-  package func sequences(_ range: Range<Int>) -> TokenBatch {
+  public func sequences(_ range: Range<Int>) -> TokenBatch {
     var part = TokenBatch()
     for sequence in sequences[range] {
       part.append(
@@ -49,12 +49,12 @@ package struct TokenBatch: Sendable, Equatable {
 }
 
 /// Token ids, and for each what is to be predicted after it.
-package struct Document: Sendable, Equatable {
-  package var ids: [Int32]
+public struct Document: Sendable, Equatable {
+  public var ids: [Int32]
   /// -1 where nothing is to be predicted.
-  package var targets: [Int32]
+  public var targets: [Int32]
 
-  package init(ids: [Int32], targets: [Int32]) {
+  public init(ids: [Int32], targets: [Int32]) {
     precondition(ids.count == targets.count, "a target for each token")
     self.ids = ids
     self.targets = targets
@@ -63,7 +63,7 @@ package struct Document: Sendable, Equatable {
   /// Each token predicts the next one; the last predicts `last`.
   ///
   /// - Parameter scored: which tokens are worth predicting; `nil` means all.
-  package init(_ ids: [Int], last: Int? = nil, scored: [Bool]? = nil) {
+  public init(_ ids: [Int], last: Int? = nil, scored: [Bool]? = nil) {
     self.ids = ids.map(Int32.init)
     targets = ids.indices.map { index in
       let next = index + 1 < ids.count ? ids[index + 1] : last ?? -1

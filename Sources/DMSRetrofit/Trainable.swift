@@ -13,7 +13,7 @@ struct GradientRun {
 }
 
 /// What trains (DMS, section 4).
-package enum TrainableSet: String, Sendable, CaseIterable {
+public enum TrainableSet: String, Sendable, CaseIterable {
   /// Everything: the paper's way.
   case full
   /// The adapter alone: NVIDIA's recipe.
@@ -23,21 +23,21 @@ package enum TrainableSet: String, Sendable, CaseIterable {
 }
 
 /// The trainable pieces of a layout, in its order.
-package struct TrainableParts: Sendable {
-  package struct Part: Sendable {
+public struct TrainableParts: Sendable {
+  public struct Part: Sendable {
     /// Of the numbers in the parameters' buffer.
-    package let range: Range<Int>
+    public let range: Range<Int>
     /// The first of them among the packed ones.
-    package let packed: Int
+    public let packed: Int
     /// Whether weight decay shrinks them: matrices, not norms and biases.
-    package let decays: Bool
+    public let decays: Bool
   }
 
-  package let layout: ParameterLayout
-  package private(set) var parts: [Part] = []
-  package private(set) var count = 0
+  public let layout: ParameterLayout
+  public private(set) var parts: [Part] = []
+  public private(set) var count = 0
 
-  package init(_ layout: ParameterLayout, _ set: TrainableSet) {
+  public init(_ layout: ParameterLayout, _ set: TrainableSet) {
     self.layout = layout
     let shape = layout.shape
     for tensor in layout.tensors {
@@ -69,16 +69,16 @@ package struct TrainableParts: Sendable {
 }
 
 /// The gradients of the trainable numbers.
-package final class Gradients {
-  package let parts: TrainableParts
-  package let values: FloatBuffer
+public final class Gradients {
+  public let parts: TrainableParts
+  public let values: FloatBuffer
 
-  package init(_ parts: TrainableParts) {
+  public init(_ parts: TrainableParts) {
     self.parts = parts
     values = FloatBuffer(parts.count)
   }
 
-  package func reset() { values.base.update(repeating: 0, count: values.count) }
+  public func reset() { values.base.update(repeating: 0, count: values.count) }
 
   /// The trainable rows of the `rows` × `width` numbers at an offset of the parameters.
   func runs(at offset: Int?, rows: Int, width: Int = 1) -> [GradientRun] {

@@ -4,7 +4,7 @@ import DMSCheckpoint
 import DMSKernels
 import DMSTensor
 
-package enum TrainedModel {
+public enum TrainedModel {
   /// Writes weights and configuration into a folder in the making, with a model's tokenizer and its like.
   ///
   /// - Parameters:
@@ -12,7 +12,7 @@ package enum TrainedModel {
   ///   - type: F32, BF16 or F16.
   ///   - dms: what was taught; `nil` for a model that keeps everything.
   /// - Throws: `InputError` for a disk without room.
-  package static func write(
+  public static func write(
     _ parameters: Parameters, into folder: CheckpointFolder, source: String, type: ElementType, dms: DMSSettings?
   ) throws {
     try folder.copyCompanions(of: source)

@@ -9,7 +9,7 @@ import DMSPlatform
 import DMSTensor
 
 /// What becomes of evictions in a forward.
-package enum EvictionMode {
+public enum EvictionMode {
   /// Everything stays. `zeroesBorrowed`: the borrowed channels are zero all the same.
   case off(zeroesBorrowed: Bool)
   /// Evicted tokens are gone, as in the cache.
@@ -21,7 +21,7 @@ package enum EvictionMode {
 }
 
 /// Not for several threads at once: it has threads of its own.
-package final class TrainingDecoder {
+public final class TrainingDecoder {
   let shape: ModelConfiguration
   let pool: ThreadPool
   /// The most rows of a batch.
@@ -83,7 +83,7 @@ package final class TrainingDecoder {
 
   /// - Parameters:
   ///   - trains: whether there will be a backward; without, all layers share their activations.
-  package init(_ shape: ModelConfiguration, capacity: Int, trains: Bool, recomputes: Bool, pool: ThreadPool) {
+  public init(_ shape: ModelConfiguration, capacity: Int, trains: Bool, recomputes: Bool, pool: ThreadPool) {
     self.shape = shape
     self.pool = pool
     self.capacity = capacity
@@ -98,7 +98,7 @@ package final class TrainingDecoder {
   }
 
   /// Bytes that a decoder takes for batches of up to `capacity` rows in documents of up to `longest`.
-  package static func bytes(
+  public static func bytes(
     _ shape: ModelConfiguration, capacity: Int, longest: Int, trains: Bool, recomputes: Bool, threads: Int
   ) -> Int {
     let layers = trains && !recomputes ? shape.layers : 1
@@ -111,7 +111,7 @@ package final class TrainingDecoder {
   }
 
   /// The final norm's output, `[N, C]`, after a forward.
-  package var hidden: UnsafePointer<Float> { UnsafePointer(normed.base) }
+  public var hidden: UnsafePointer<Float> { UnsafePointer(normed.base) }
 
   /// Where the loss puts the gradient of `hidden`.
   var dHidden: Floats? { gradients?.dNormed.base }
@@ -120,7 +120,7 @@ package final class TrainingDecoder {
 
   /// Embedding to final norm. Returns for each sequence how many decisions evict, over layers, KV heads and tokens.
   @discardableResult
-  package func forward(_ batch: TokenBatch, _ parameters: Parameters, _ mode: EvictionMode) -> [Int] {
+  public func forward(_ batch: TokenBatch, _ parameters: Parameters, _ mode: EvictionMode) -> [Int] {
     precondition(batch.rows <= capacity, "a batch of at most `capacity` rows")
     reserve(longest: batch.longestDocument)
     let (layout, rows) = (parameters.layout, batch.rows)

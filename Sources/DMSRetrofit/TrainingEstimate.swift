@@ -7,27 +7,27 @@ import DMSModel
 import DMSPlatform
 import DMSTensor
 
-package struct TrainingEstimate {
+public struct TrainingEstimate {
   /// Bytes.
-  package let parameters: Int
-  package let teacher: Int
-  package let gradients: Int
-  package let moments: Int
-  package let activations: Int
-  package var bytes: Int { parameters + teacher + gradients + moments + activations + Self.program }
+  public let parameters: Int
+  public let teacher: Int
+  public let gradients: Int
+  public let moments: Int
+  public let activations: Int
+  public var bytes: Int { parameters + teacher + gradients + moments + activations + Self.program }
   /// Floating-point operations of all steps' matrix products, and what the machine does of them in a second.
-  package let operations: Double
-  package let operationsPerSecond: Double
+  public let operations: Double
+  public let operationsPerSecond: Double
   /// Tokens, if every sequence is full.
-  package let tokens: Int
-  package var seconds: Double { operations / (operationsPerSecond * Self.efficiency) }
+  public let tokens: Int
+  public var seconds: Double { operations / (operationsPerSecond * Self.efficiency) }
 
   /// The program itself, its data and its stacks.
   private static let program = 24 << 20
   /// The share of a step that is matrix products.
   private static let efficiency = 0.65
 
-  package init(_ recipe: Recipe, model: String, threads: Int) throws {
+  public init(_ recipe: Recipe, model: String, threads: Int) throws {
     let shape = try ModelConfiguration(folder: model)
     let taught = shape.taught(recipe.eviction?.settings ?? (recipe.kind == .fade ? DMSSettings() : nil))
     let layout = ParameterLayout(taught)

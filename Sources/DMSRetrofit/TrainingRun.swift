@@ -9,39 +9,39 @@ import DMSTensor
 import DMSText
 import Glibc
 
-package final class TrainingRun {
-  package struct Options: Sendable {
+public final class TrainingRun {
+  public struct Options: Sendable {
     /// Worker threads; 0 means one per usable processor.
-    package var threads = 0
+    public var threads = 0
     /// The type of the weights that are written; `nil` means that of the model, or F32.
-    package var type: ElementType?
+    public var type: ElementType?
 
-    package init() {}
+    public init() {}
   }
 
   /// How far a run is.
-  package struct Progress: Sendable {
-    package let step: Int
-    package let steps: Int
-    package let loss: StepLoss
-    package let targetRatio: Double
-    package let rate: Double
-    package let tokensPerSecond: Double
-    package let secondsLeft: Double
+  public struct Progress: Sendable {
+    public let step: Int
+    public let steps: Int
+    public let loss: StepLoss
+    public let targetRatio: Double
+    public let rate: Double
+    public let tokensPerSecond: Double
+    public let secondsLeft: Double
   }
 
-  package enum Event: Sendable {
+  public enum Event: Sendable {
     case step(Progress)
     case evaluation(step: Int, HeldOutEvaluation)
     /// A model has been written.
     case model(path: String)
   }
 
-  package enum End: Sendable, Equatable { case finished, cancelled }
+  public enum End: Sendable, Equatable { case finished, cancelled }
 
-  package let recipe: Recipe
-  package let folder: RunFolder
-  package let layout: ParameterLayout
+  public let recipe: Recipe
+  public let folder: RunFolder
+  public let layout: ParameterLayout
   private let source: String
   private let options: Options
   private let pool: ThreadPool
@@ -59,7 +59,7 @@ package final class TrainingRun {
   ///   - model: the folder of the model that is trained; a pretraining may do without weights.
   ///   - resumes: goes on from the last checkpoint in `folder`.
   /// - Throws: `InputError` for data or a model that cannot be used, before anything is written.
-  package init(_ recipe: Recipe, model: String, folder: RunFolder, resumes: Bool, options: Options) throws {
+  public init(_ recipe: Recipe, model: String, folder: RunFolder, resumes: Bool, options: Options) throws {
     self.recipe = recipe
     self.folder = folder
     source = model
@@ -108,7 +108,7 @@ package final class TrainingRun {
   /// - Parameters:
   ///   - isCancelled: asked after each step; the run is saved then.
   /// - Throws: `InputError` if the loss is no number any more: the last checkpoint stays.
-  package func run(isCancelled: () -> Bool, onEvent: (Event) -> Void) throws -> End {
+  public func run(isCancelled: () -> Bool, onEvent: (Event) -> Void) throws -> End {
     let step = TrainingStep(
       parameters, trains: parts, teacher: teacher, divergence: recipe.divergence, capacity: recipe.tokensAtOnce,
       recomputes: recipe.recomputes, pool: pool)

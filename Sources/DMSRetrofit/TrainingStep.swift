@@ -8,41 +8,41 @@ import DMSPlatform
 import DMSTensor
 
 /// What a step found.
-package struct StepLoss: Sendable, Equatable {
+public struct StepLoss: Sendable, Equatable {
   /// Of the whole step.
-  package var loss = 0.0
+  public var loss = 0.0
   /// The mean over scored tokens: of the distillation, or of the next tokens.
-  package var tokenLoss = 0.0
-  package var ratioLoss = 0.0
+  public var tokenLoss = 0.0
+  public var ratioLoss = 0.0
   /// The mean over sequences of the share of decisions that evict.
-  package var evictedShare = 0.0
-  package var targetShare = 0.0
+  public var evictedShare = 0.0
+  public var targetShare = 0.0
   /// The share of scored tokens at which the most likely token is the target's.
-  package var hitShare = 0.0
-  package var tokens = 0
-  package var scoredTokens = 0
+  public var hitShare = 0.0
+  public var tokens = 0
+  public var scoredTokens = 0
 
-  package init() {}
+  public init() {}
 
   /// What the decisions amount to, if they were to last: 1 / (1 − share).
-  package var ratio: Double { 1 / max(1e-9, 1 - evictedShare) }
+  public var ratio: Double { 1 / max(1e-9, 1 - evictedShare) }
 }
 
 /// Where a distillation takes its targets from.
-package struct Teacher {
-  package var parameters: Parameters
+public struct Teacher {
+  public var parameters: Parameters
   /// Whether it does without the borrowed channels.
-  package var zeroesBorrowed: Bool
+  public var zeroesBorrowed: Bool
 
-  package init(_ parameters: Parameters, zeroesBorrowed: Bool) {
+  public init(_ parameters: Parameters, zeroesBorrowed: Bool) {
     self.parameters = parameters
     self.zeroesBorrowed = zeroesBorrowed
   }
 }
 
-package final class TrainingStep {
-  package let parameters: Parameters
-  package let gradients: Gradients
+public final class TrainingStep {
+  public let parameters: Parameters
+  public let gradients: Gradients
   private let student: TrainingDecoder
   private let teacher: TrainingDecoder?
   private let teacherOf: Teacher?
@@ -55,7 +55,7 @@ package final class TrainingStep {
   /// - Parameters:
   ///   - capacity: the most rows that go through the decoder at once; no sequence may be longer.
   ///   - teacher: for distillation; `nil` trains on the next tokens.
-  package init(
+  public init(
     _ parameters: Parameters, trains: TrainableParts, teacher: Teacher?, divergence: Divergence, capacity: Int,
     recomputes: Bool, pool: ThreadPool
   ) {
@@ -74,12 +74,12 @@ package final class TrainingStep {
   }
 
   /// How evictions enter a step.
-  package struct Eviction {
-    package var targetShare: Double
-    package var weight: Double
-    package var noise: @Sendable (_ layer: Int, _ sequence: Int, _ kvHead: Int, _ token: Int) -> Float
+  public struct Eviction {
+    public var targetShare: Double
+    public var weight: Double
+    public var noise: @Sendable (_ layer: Int, _ sequence: Int, _ kvHead: Int, _ token: Int) -> Float
 
-    package init(
+    public init(
       targetShare: Double, weight: Double = 1,
       noise: @escaping @Sendable (_ layer: Int, _ sequence: Int, _ kvHead: Int, _ token: Int) -> Float
     ) {
@@ -92,7 +92,7 @@ package final class TrainingStep {
   /// Computes loss and gradients. The gradients are the batch's alone afterwards.
   ///
   /// - Parameter eviction: `nil` keeps everything.
-  package func run(_ batch: TokenBatch, _ eviction: Eviction?) -> StepLoss {
+  public func run(_ batch: TokenBatch, _ eviction: Eviction?) -> StepLoss {
     gradients.reset()
     var result = StepLoss()
     result.targetShare = eviction?.targetShare ?? 0

@@ -8,7 +8,9 @@ import Glibc
 struct Benchmarks: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "dms-benchmarks", abstract: "Measure swift-dms on this machine.",
-    subcommands: [DecodeBenchmark.self, KernelBenchmark.self, SparseBenchmark.self, TokenizerBenchmark.self])
+    subcommands: [
+      DecodeBenchmark.self, KernelBenchmark.self, SparseBenchmark.self, TokenizerBenchmark.self, TrainingBenchmark.self,
+    ])
 }
 
 /// A measured quantity: median and spread of several repetitions.

@@ -2,19 +2,19 @@
 
 import DMSPlatform
 
-package struct Problem: Sendable, Equatable {
-  package let task: SyntheticTask
-  package let prompt: String
+public struct Problem: Sendable, Equatable {
+  public let task: SyntheticTask
+  public let prompt: String
   /// Every step in writing.
-  package let reasoning: String
-  package let answer: String
+  public let reasoning: String
+  public let answer: String
 
   /// What a model that thinks before it answers writes. Every name stands after a space, so that it is always the same token.
-  package var response: String { "<think> \(reasoning)</think>\(answer)" }
+  public var response: String { "<think> \(reasoning)</think>\(answer)" }
 }
 
 /// Tasks that need what was read long ago, made up from a seed: each hides a few facts among many.
-package enum SyntheticTask: String, Sendable, CaseIterable {
+public enum SyntheticTask: String, Sendable, CaseIterable {
   /// The value of one name among many.
   case retrieval
   /// The value at the end of a chain of names, each defined by another.
@@ -25,7 +25,7 @@ package enum SyntheticTask: String, Sendable, CaseIterable {
   /// The problem of a seed and an index: always the same one.
   ///
   /// - Parameter size: roughly how many tokens the prompt is to have, if every word, digit and sign is one.
-  package func problem(seed: UInt64, index: Int, size: Int) -> Problem {
+  public func problem(seed: UInt64, index: Int, size: Int) -> Problem {
     let place = Self.allCases.firstIndex(of: self) ?? 0
     var random = RandomStream(seed: RandomNumbers.seed(RandomNumbers.seed(seed, place), index))
     switch self {
@@ -38,7 +38,7 @@ package enum SyntheticTask: String, Sendable, CaseIterable {
 
 extension SyntheticTask {
   /// What a response answers: the text after the reasoning. A response without an end of its reasoning answers nothing.
-  package static func answer(in response: String) -> String? {
+  public static func answer(in response: String) -> String? {
     guard let end = response.range(ofText: "</think>") else { return nil }
     var answer = response[end.upperBound...]
     while answer.first?.isWhitespace ?? false { answer.removeFirst() }

@@ -4,23 +4,23 @@ import DMSPlatform
 import DMSText
 
 /// Where a stream stands.
-package struct BatchCursor: Sendable, Equatable {
+public struct BatchCursor: Sendable, Equatable {
   /// Documents so far: the address of the next choice of a source.
-  package var documents = 0
+  public var documents = 0
   /// For each source the next item, counted over all rounds through it, and the next of its documents.
-  package var sources: [Place]
+  public var sources: [Place]
 
-  package struct Place: Sendable, Equatable {
-    package var item = 0
-    package var document = 0
+  public struct Place: Sendable, Equatable {
+    public var item = 0
+    public var document = 0
   }
 }
 
-package final class BatchStream {
+public final class BatchStream {
   private let sources: [(source: any DataSource, weight: Double)]
   private let seed: UInt64
   private let isHeldOut: Bool
-  package var cursor: BatchCursor
+  public var cursor: BatchCursor
   /// An item's documents as they were asked for, until the item is done with.
   private var open: [Open?]
   private var orders: [(round: Int, order: [Int32])?]
@@ -39,7 +39,7 @@ package final class BatchStream {
   /// - Parameters:
   ///   - sources: with the share of documents that each is to give.
   ///   - isHeldOut: gives what the others do not.
-  package init(_ sources: [(source: any DataSource, weight: Double)], seed: UInt64, isHeldOut: Bool = false) {
+  public init(_ sources: [(source: any DataSource, weight: Double)], seed: UInt64, isHeldOut: Bool = false) {
     self.sources = sources
     self.seed = seed
     self.isHeldOut = isHeldOut
@@ -50,7 +50,7 @@ package final class BatchStream {
 
   /// The next sequences, each filled with documents as long as they fit.
   /// - Throws: `InputError` for a source that cannot be read.
-  package func next(sequences: Int, length: Int, size: ClosedRange<Int>?) throws -> TokenBatch {
+  public func next(sequences: Int, length: Int, size: ClosedRange<Int>?) throws -> TokenBatch {
     var batch = TokenBatch()
     for _ in 0..<sequences {
       var (sequence, tokens) = ([Document](), 0)

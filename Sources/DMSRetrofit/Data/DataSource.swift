@@ -6,14 +6,14 @@ import DMSPlatform
 import DMSText
 
 /// What of a document is to be predicted.
-package enum ScoredTokens: String, Sendable, CaseIterable {
+public enum ScoredTokens: String, Sendable, CaseIterable {
   /// What the assistant says in a conversation.
   case answers
   case everything
 }
 
 /// Numbered items of documents.
-package protocol DataSource: AnyObject {
+public protocol DataSource: AnyObject {
   /// `nil`: without end.
   var items: Int? { get }
   /// An item's documents, each of at most `longest` tokens.
@@ -67,13 +67,13 @@ struct Conversation {
 }
 
 /// Problems of a task, without end.
-package final class TaskSource: DataSource {
+public final class TaskSource: DataSource {
   private let task: SyntheticTask
   private let seed: UInt64
   private let conversation: Conversation
-  package var items: Int? { nil }
+  public var items: Int? { nil }
 
-  package init(
+  public init(
     _ task: SyntheticTask, seed: UInt64, _ tokenizer: Tokenizer, _ template: ChatTemplate, _ scored: ScoredTokens
   ) {
     self.task = task
@@ -81,7 +81,7 @@ package final class TaskSource: DataSource {
     conversation = Conversation(tokenizer: tokenizer, template: template, scored: scored)
   }
 
-  package func documents(of item: Int, longest: Int, size: ClosedRange<Int>?) throws -> [Document] {
+  public func documents(of item: Int, longest: Int, size: ClosedRange<Int>?) throws -> [Document] {
     var random = RandomStream(seed: RandomNumbers.seed(seed, item))
     let problem = task.problem(
       seed: seed, index: item, size: Int.random(in: size ?? 60...max(60, longest - 100), using: &random))

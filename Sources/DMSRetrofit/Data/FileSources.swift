@@ -4,14 +4,14 @@ import DMSPlatform
 import DMSText
 
 /// A text file, in blocks that end with a line where one is near.
-package final class TextSource: DataSource {
+public final class TextSource: DataSource {
   private let file: MappedFile
   private let blocks: [Range<Int>]
   private let tokenizer: Tokenizer
   private static let block = 1 << 15
 
   /// - Throws: `InputError` for a file that cannot be read or is empty.
-  package init(path: String, _ tokenizer: Tokenizer) throws {
+  public init(path: String, _ tokenizer: Tokenizer) throws {
     file = try MappedFile(path: path)
     self.tokenizer = tokenizer
     let bytes = file.bytes
@@ -33,9 +33,9 @@ package final class TextSource: DataSource {
     self.blocks = blocks
   }
 
-  package var items: Int? { blocks.count }
+  public var items: Int? { blocks.count }
 
-  package func documents(of item: Int, longest: Int, size: ClosedRange<Int>?) throws -> [Document] {
+  public func documents(of item: Int, longest: Int, size: ClosedRange<Int>?) throws -> [Document] {
     let bytes = UnsafeRawBufferPointer(rebasing: file.bytes[blocks[item]])
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw InputError(
@@ -46,7 +46,7 @@ package final class TextSource: DataSource {
 }
 
 /// A file of JSON objects, one a line, with a member `text` or `messages`. Empty lines count as none.
-package final class LinesSource: DataSource {
+public final class LinesSource: DataSource {
   private let file: MappedFile
   private let lines: [(number: Int, range: Range<Int>)]
   private let tokenizer: Tokenizer
@@ -55,7 +55,7 @@ package final class LinesSource: DataSource {
 
   /// Reads every line once, so that a broken one is found before the work begins.
   /// - Throws: `InputError` naming the line that is no such object.
-  package init(path: String, _ tokenizer: Tokenizer, _ template: ChatTemplate?, _ scored: ScoredTokens) throws {
+  public init(path: String, _ tokenizer: Tokenizer, _ template: ChatTemplate?, _ scored: ScoredTokens) throws {
     file = try MappedFile(path: path)
     self.tokenizer = tokenizer
     self.template = template
@@ -73,9 +73,9 @@ package final class LinesSource: DataSource {
     for item in lines.indices { _ = try content(of: item) }
   }
 
-  package var items: Int? { lines.count }
+  public var items: Int? { lines.count }
 
-  package func documents(of item: Int, longest: Int, size: ClosedRange<Int>?) throws -> [Document] {
+  public func documents(of item: Int, longest: Int, size: ClosedRange<Int>?) throws -> [Document] {
     switch try content(of: item) {
     case .text(let text):
       return Document.pieces(

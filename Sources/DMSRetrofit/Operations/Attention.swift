@@ -19,7 +19,7 @@ struct Attention {
   let window: Int?
 
   /// Queries of a block, times R rows of scores.
-  private static let block = 64
+  static let block = 64
 
   /// Numbers of scratch memory for each worker.
   func scratch(longest: Int) -> Int { 2 * Self.block * group * (longest + 2 * headDim) }

@@ -12,24 +12,24 @@ import DMSTensor
 import Glibc
 
 /// The direction of the distillation loss, named by its formula; s is the student and t the teacher.
-package enum Divergence: String, Sendable, CaseIterable {
+public enum Divergence: String, Sendable, CaseIterable {
   /// Σ p_s (log p_s − log p_t): what NVIDIA's reference computes.
   case studentTeacher = "student||teacher"
   /// Σ p_t (log p_t − log p_s)
   case teacherStudent = "teacher||student"
 }
 
-package enum Objective: Sendable {
+public enum Objective: Sendable {
   case nextToken
   case distillation(Divergence)
 }
 
 /// Sums over scored rows.
-package struct LossSums: Sendable, Equatable {
-  package var loss = 0.0
-  package var rows = 0
+public struct LossSums: Sendable, Equatable {
+  public var loss = 0.0
+  public var rows = 0
   /// Rows whose most likely token is the target (of a distillation: the teacher's most likely one).
-  package var hits = 0
+  public var hits = 0
 
   static func += (sums: inout LossSums, more: LossSums) {
     sums.loss += more.loss
