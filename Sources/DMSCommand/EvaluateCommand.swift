@@ -31,6 +31,9 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: "Roughly the tokens of a prompt, least and most.")
   var size = "100-1900"
 
+  @Option(help: "Write every problem and answer to a file, a JSON object a line.")
+  var answers: String?
+
   @Flag(help: "Print one JSON object.")
   var json = false
 
@@ -69,6 +72,7 @@ struct EvaluateCommand: ParsableCommand {
       results.append((folder, evaluation.records))
     }
     let report = TaskReport(results, problems: choice)
+    if let answers { try writeAtomically(Array(report.answers.utf8), to: answers) }
     print(json ? report.json : report.markdown)
   }
 }

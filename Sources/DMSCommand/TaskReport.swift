@@ -50,7 +50,7 @@ struct TaskReport {
 
   private var byTask: [Row] {
     rows(
-      problems.tasks.map { task in (task.rawValue, { $0.task == task }) } + [("all", { _ in true })])
+      problems.tasks.map { task in (task.rawValue, { $0.problem.task == task }) } + [("all", { _ in true })])
   }
 
   private var byLength: [Row] {
@@ -116,5 +116,20 @@ struct TaskReport {
     }
     return "{\"problems\":\(problems.problems),\"seed\":\(problems.seed),\"size\":[\(problems.size.lowerBound),"
       + "\(problems.size.upperBound)],\"by_task\":\(list(byTask)),\"by_length\":\(list(byLength))}"
+  }
+
+  /// A line for each answer.
+  var answers: String {
+    results.map { model, records in
+      records.map { record in
+        let members = [
+          ("model", quoted(model)), ("task", quoted(record.problem.task.rawValue)),
+          ("prompt", quoted(record.problem.prompt)), ("expected", quoted(record.problem.answer)),
+          ("response", quoted(record.response)), ("right", "\(record.isRight)"),
+          ("tokens_seen", "\(record.ledger.tokensSeen)"), ("live_tokens", decimals(record.ledger.liveTokens, 3)),
+        ]
+        return "{" + members.map { "\(quoted($0.0)):\($0.1)" }.joined(separator: ",") + "}\n"
+      }.joined()
+    }.joined()
   }
 }

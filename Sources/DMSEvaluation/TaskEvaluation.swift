@@ -31,8 +31,9 @@ public struct TaskEvaluation: Sendable {
 
   /// What became of a problem.
   public struct Record: Sendable {
-    public let task: SyntheticTask
-    public let isRight: Bool
+    public let problem: Problem
+    public let response: String
+    public var isRight: Bool { SyntheticTask.answer(in: response) == problem.answer }
     /// The cache at the end: prompt and answer.
     public let ledger: Ledger
   }
@@ -64,8 +65,7 @@ public struct TaskEvaluation: Sendable {
     var sampler = Sampler(SamplingOptions(), vocabulary: model.decoder.configuration.vocabulary)
     let generation = try session.generate(&sampler, eosIDs: model.eosIDs, maxTokens: longestAnswer) { _ in true }
     let response = model.tokenizer.decode(generation.ids, skippingSpecial: true)
-    return Record(
-      task: problem.task, isRight: SyntheticTask.answer(in: response) == problem.answer, ledger: session.cache.ledger)
+    return Record(problem: problem, response: response, ledger: session.cache.ledger)
   }
 }
 

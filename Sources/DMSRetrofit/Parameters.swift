@@ -132,19 +132,24 @@ public final class Parameters {
     }
   }
 
-  /// A start for pretraining: normal numbers with a deviation of 0.02 (of what is added to the residual stream,
-  /// 0.02 / sqrt(2 L), Radford et al., 2019), norms of ones, biases of zeros.
+  /// A start for pretraining: normal numbers whose deviation keeps the size of what passes through, 1 / sqrt(inputs), smaller
+  /// by sqrt(2 L) for what is added to the residual stream (Radford et al., 2019). An embedding of its own has a deviation of
+  /// 0.3, so that a token is still itself after the first layers; one that is the head, too, 1 / sqrt(C). Norms are ones,
+  /// biases zeros.
   public convenience init(_ layout: ParameterLayout, random seed: UInt64) {
     self.init(layout)
-    let deep = 0.02 / Double(2 * layout.shape.layers).squareRoot()
+    let shape = layout.shape
     for (index, tensor) in layout.tensors.enumerated() {
       let out = values.base + tensor.offset
       if tensor.shape.count == 1 {
         out.update(repeating: tensor.name.hasSuffix("norm.weight") ? 1 : 0, count: tensor.count)
         continue
       }
-      let isDeep = tensor.name.hasSuffix("o_proj.weight") || tensor.name.hasSuffix("down_proj.weight")
-      let deviation = isDeep ? deep : 0.02
+      var deviation = 1 / Double(tensor.width).squareRoot()
+      if tensor.offset == layout.embedding, !shape.tiedEmbeddings { deviation = 0.3 }
+      if tensor.name.hasSuffix("o_proj.weight") || tensor.name.hasSuffix("down_proj.weight") {
+        deviation /= Double(2 * shape.layers).squareRoot()
+      }
       for place in 0..<tensor.count {
         out[place] = Float(deviation * RandomNumbers.normal(seed: seed, sequence: index, position: place))
       }

@@ -31,7 +31,8 @@ public struct Recipe: Sendable {
     public enum Origin: Sendable, Equatable {
       case text(String)
       case lines(String)
-      case task(SyntheticTask)
+      /// Conversations of up to so many questions about the same facts.
+      case task(SyntheticTask, questions: Int)
     }
     public var origin: Origin
     /// The share of documents, relative to the others.
@@ -172,16 +173,20 @@ extension Recipe.Stage {
 
 extension Recipe.Data {
   fileprivate init(_ reader: ConfigurationReader) throws {
-    try reader.refuseUnknownKeys(["text", "jsonl", "task", "weight", "scored"])
+    try reader.refuseUnknownKeys(["text", "jsonl", "task", "questions", "weight", "scored"])
     weight = try reader.number("weight", in: 0...1e9) ?? 1
     scored = try reader.choice("scored") ?? .everything
     let text = try reader.string("text").map(Origin.text)
     let lines = try reader.string("jsonl").map(Origin.lines)
-    let task = try reader.choice("task", SyntheticTask.self).map(Origin.task)
+    let questions = try reader.integer("questions", in: 1...1000)
+    let task = try reader.choice("task", SyntheticTask.self).map { Origin.task($0, questions: questions ?? 1) }
     let given = [text, lines, task].compactMap { $0 }
     guard given.count == 1 else {
       throw InputError(
         "one of text, jsonl and task expected", at: reader.source, remedy: "name where documents come from")
+    }
+    guard task != nil || questions == nil else {
+      throw InputError("questions are for a task", at: reader.source, remedy: "leave them out")
     }
     origin = given[0]
   }

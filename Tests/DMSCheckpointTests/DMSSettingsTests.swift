@@ -1,8 +1,9 @@
 // The `dms_*` keys and FastDMS' metadata: what makes a checkpoint sparse, and what absent keys mean.
 
-import DMSCheckpoint
 import DMSText
 import Testing
+
+@testable import DMSCheckpoint
 
 @Suite struct DMSSettingsTests {
   private func settings(_ keys: String = "", metadata: String? = nil) throws -> DMSSettings? {
@@ -73,5 +74,19 @@ import Testing
     #expect(try ModelConfiguration(folder: folder.path).dms == nil)
     try folder.write("dms_metadata.json", #"{"window_size": 32}"#)
     #expect(try ModelConfiguration(folder: folder.path).dms?.window == 32)
+  }
+
+  /// What is written is read again, and the reference's pages are the largest power of two below the window.
+  @Test func keysSayWhatTheyWereMadeOf() throws {
+    var settings = DMSSettings()
+    (settings.window, settings.alphaScale, settings.alphaOffset, settings.tau) = (16, 10, 3, 0.3)
+    (settings.separateAlpha, settings.alphaPer, settings.compressionRatio) = (true, .layer, 8)
+    var object = JSONObject()
+    for (key, value) in settings.keys { object[key] = value }
+    let reader = try ConfigurationReader(.object(object), source: "config.json")
+    #expect(try DMSSettings(reader, metadata: nil, source: "") == settings)
+    for (window, size) in [(512, 256), (256, 128), (16, 8), (17, 16), (3, 2), (2, 1), (0, 1)] {
+      #expect(DMSSettings.blockSize(window: window) == size)
+    }
   }
 }

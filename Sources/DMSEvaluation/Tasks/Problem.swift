@@ -26,14 +26,38 @@ public enum SyntheticTask: String, Sendable, CaseIterable {
   ///
   /// - Parameter size: roughly how many tokens the prompt is to have, if every word, digit and sign is one.
   public func problem(seed: UInt64, index: Int, size: Int) -> Problem {
+    conversation(seed: seed, index: index, size: size, questions: 1)[0]
+  }
+
+  /// Several questions about the same facts, which the first prompt tells.
+  ///
+  /// - Parameter questions: at least 1.
+  public func conversation(seed: UInt64, index: Int, size: Int, questions: Int) -> [Problem] {
     let place = Self.allCases.firstIndex(of: self) ?? 0
     var random = RandomStream(seed: RandomNumbers.seed(RandomNumbers.seed(seed, place), index))
-    switch self {
-    case .retrieval: return retrievalProblem(size, &random)
-    case .tracking: return trackingProblem(size, &random)
-    case .sums: return sumsProblem(size, &random)
+    let facts: any FactSheet =
+      switch self {
+      case .retrieval: RetrievalFacts(size, &random)
+      case .tracking: TrackingFacts(size, &random)
+      case .sums: SumsFacts(size, &random)
+      }
+    let story = ProblemText.story(facts.facts, factSize: facts.factSize, size: size, &random)
+    return (0..<max(1, questions)).map { number in
+      let question = facts.question(&random)
+      return Problem(
+        task: self, prompt: (number == 0 ? "Facts: \(story) " : "") + "What is \(question.asked)?",
+        reasoning: question.reasoning, answer: question.answer)
     }
   }
+}
+
+/// What a problem's text states, and what can be asked about it.
+protocol FactSheet {
+  /// As they stand in the text, in order.
+  var facts: [String] { get }
+  /// Tokens of a fact, roughly.
+  var factSize: Int { get }
+  func question(_ random: inout RandomStream) -> (asked: String, reasoning: String, answer: String)
 }
 
 extension SyntheticTask {

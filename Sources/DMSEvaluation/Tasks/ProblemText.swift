@@ -49,8 +49,12 @@ enum ProblemText {
     return parts.joined(separator: " ")
   }
 
-  /// Different names.
-  static func names(_ count: Int, _ random: inout some RandomNumberGenerator) -> [String] {
-    Array(names.shuffled(using: &random).prefix(count))
+  /// Different names, between many and few for facts that fill a text of this size or a part of it.
+  static func names(
+    forSize size: Int, factSize: Int, atLeast least: Int, _ random: inout some RandomNumberGenerator
+  ) -> [String] {
+    let most = max(least, min(names.count, size / factSize))
+    let count = Int.random(in: max(least, most / 4)...most, using: &random)
+    return Array(names.shuffled(using: &random).prefix(count))
   }
 }

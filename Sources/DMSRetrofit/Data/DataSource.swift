@@ -42,19 +42,27 @@ struct Conversation {
   /// - Throws: `InputError` where the template refuses the messages.
   func document(_ messages: [ChatMessage], longest: Int) throws -> [Document] {
     let text = try render(messages[...], prompts: false)
-    let ids = encode(text)
+    let ids = encode(text[...])
     guard scored == .answers else { return Document.pieces(of: ids, longest: longest, end: nil) }
-    var isAnswer = [Bool](repeating: false, count: ids.count)
-    for index in messages.indices where messages[index].role == "assistant" {
-      // A template may leave out of the past what an answer said in its own turn: what still agrees counts.
-      let before = encode(try render(messages[..<index], prompts: true))
-      let after = encode(try render(messages[...index], prompts: false))
-      guard ids.starts(with: before), before.count < after.count else { continue }
-      let end = zip(ids, after).prefix { $0 == $1 }.count
-      for place in before.count..<max(before.count, end) { isAnswer[place] = true }
-    }
     // What is too long is left out: an answer without its question teaches nothing.
-    return ids.count <= longest ? [Document(ids, scored: isAnswer)] : []
+    guard ids.count <= longest else { return [] }
+    var isAnswer = [Bool](repeating: false, count: ids.count)
+    var (read, place) = (text.startIndex, 0)
+    for index in messages.indices where messages[index].role == "assistant" {
+      let before = try render(messages[..<index], prompts: true)
+      let after = try render(messages[...index], prompts: false)
+      // A template may leave out of the past what an answer said in its own turn: such an answer does not count.
+      guard text.hasPrefix(before), text.hasPrefix(after), before.utf8.count < after.utf8.count else { continue }
+      let start = text.utf8.index(text.startIndex, offsetBy: before.utf8.count)
+      let end = text.utf8.index(text.startIndex, offsetBy: after.utf8.count)
+      let first = place + encode(text[read..<start]).count
+      let answer = encode(text[start..<end])
+      // Control tokens stand at these places, so that the parts' tokens are the whole's; where not, the answer does not count.
+      guard ids[min(first, ids.count)...].starts(with: answer) else { continue }
+      for token in first..<first + answer.count { isAnswer[token] = true }
+      (read, place) = (end, first + answer.count)
+    }
+    return [Document(ids, scored: isAnswer)]
   }
 
   private func render(_ messages: ArraySlice<ChatMessage>, prompts: Bool) throws -> String {
@@ -63,31 +71,35 @@ struct Conversation {
       eosToken: tokenizer.eosToken)
   }
 
-  private func encode(_ text: String) -> [Int] { tokenizer.encode(text, addSpecialTokens: false) }
+  private func encode(_ text: Substring) -> [Int] { tokenizer.encode(String(text), addSpecialTokens: false) }
 }
 
-/// Problems of a task, without end.
+/// Problems of a task, without end: conversations of up to so many questions about the same facts.
 public final class TaskSource: DataSource {
   private let task: SyntheticTask
   private let seed: UInt64
+  private let questions: Int
   private let conversation: Conversation
   public var items: Int? { nil }
 
   public init(
-    _ task: SyntheticTask, seed: UInt64, _ tokenizer: Tokenizer, _ template: ChatTemplate, _ scored: ScoredTokens
+    _ task: SyntheticTask, questions: Int, seed: UInt64, _ tokenizer: Tokenizer, _ template: ChatTemplate,
+    _ scored: ScoredTokens
   ) {
     self.task = task
+    self.questions = questions
     self.seed = seed
     conversation = Conversation(tokenizer: tokenizer, template: template, scored: scored)
   }
 
   public func documents(of item: Int, longest: Int, size: ClosedRange<Int>?) throws -> [Document] {
     var random = RandomStream(seed: RandomNumbers.seed(seed, item))
-    let problem = task.problem(
-      seed: seed, index: item, size: Int.random(in: size ?? 60...max(60, longest - 100), using: &random))
+    let problems = task.conversation(
+      seed: seed, index: item, size: Int.random(in: size ?? 60...max(60, longest - 100), using: &random),
+      questions: Int.random(in: 1...questions, using: &random))
     return try conversation.document(
-      [
-        ChatMessage(role: "user", content: problem.prompt), ChatMessage(role: "assistant", content: problem.response),
-      ], longest: longest)
+      problems.flatMap {
+        [ChatMessage(role: "user", content: $0.prompt), ChatMessage(role: "assistant", content: $0.response)]
+      }, longest: longest)
   }
 }

@@ -24,10 +24,10 @@ final class TrainingData {
         switch entry.origin {
         case .text(let path): (try TextSource(path: path, tokenizer), entry.weight)
         case .lines(let path): (try LinesSource(path: path, tokenizer, template, entry.scored), entry.weight)
-        case .task(let task):
+        case .task(let task, let questions):
           (
             TaskSource(
-              task, seed: seed, tokenizer,
+              task, questions: questions, seed: seed, tokenizer,
               try template.orThrow(
                 InputError("no chat template for problems", at: model, remedy: "add a chat_template")), entry.scored),
             entry.weight
