@@ -25,7 +25,7 @@ struct TokenizerCommand: ParsableCommand {
     @Option(help: "Text files to learn from.")
     var text: [String] = []
 
-    @Option(help: "Made-up problems to learn from: retrieval, tracking, sums.")
+    @Option(help: "Made-up problems to learn from: retrieval, tracking, sums, recital.")
     var task: [SyntheticTask] = []
 
     @Option(help: "Problems of each task.")

@@ -10,7 +10,7 @@ import DMSText
 public struct TaskEvaluation: Sendable {
   /// Which problems: `problems` of each task, made from a seed.
   public struct Problems: Sendable {
-    public var tasks = SyntheticTask.allCases
+    public var tasks = SyntheticTask.questions
     public var problems = 100
     public var seed: UInt64 = 1000
     /// Roughly the tokens of a prompt.

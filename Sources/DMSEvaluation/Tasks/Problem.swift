@@ -21,6 +21,11 @@ public enum SyntheticTask: String, Sendable, CaseIterable {
   case tracking
   /// A sum of the values of several names, digit by digit.
   case sums
+  /// Every fact, in another order.
+  case recital
+
+  /// Those that ask for something; a recital is for practice.
+  public static let questions: [SyntheticTask] = [.retrieval, .tracking, .sums]
 
   /// The problem of a seed and an index: always the same one.
   ///
@@ -40,6 +45,7 @@ public enum SyntheticTask: String, Sendable, CaseIterable {
       case .retrieval: RetrievalFacts(size, &random)
       case .tracking: TrackingFacts(size, &random)
       case .sums: SumsFacts(size, &random)
+      case .recital: RecitalFacts(size, &random)
       }
     let story = ProblemText.story(facts.facts, factSize: facts.factSize, size: size, &random)
     return (0..<max(1, questions)).map { number in

@@ -1,7 +1,7 @@
-// Sums: "… cat = 38; … dog = 47; … fox = 12; … What is cat + dog - fox?" The reasoning recalls each value when it is needed
+// Sums: "… cat38; … dog47; … fox12; … What is cat + dog - fox?" The reasoning recalls each value when it is needed
 // and adds or subtracts it digit by digit, units first:
 //
-//   cat = 38; dog = 47; 38+47: 8+7=15, 3+4+1=8, 85; fox = 12; 85-12: 5-2=3, 8-1=7, 73
+//   cat38; dog47; 38+47: 8+7=15, 3+4+1=8, 85; fox12; 85-12: 5-2=3, 8-1=7, 73
 //
 // A carry or a borrow stands as a third number in the next digit's step.
 
@@ -10,7 +10,7 @@ import DMSPlatform
 struct SumsFacts: FactSheet {
   private let names: [String]
   private let values: [Int]
-  let factSize = 6
+  let factSize = 4
   private static let mostTerms = 5
 
   init(_ size: Int, _ random: inout RandomStream) {
@@ -18,18 +18,18 @@ struct SumsFacts: FactSheet {
     values = names.map { _ in Int.random(in: 10...99, using: &random) }
   }
 
-  var facts: [String] { zip(names, values).map { "\($0) = \($1);" } }
+  var facts: [String] { zip(names, values).map { "\($0)\($1);" } }
 
   func question(_ random: inout RandomStream) -> (asked: String, reasoning: String, answer: String) {
     let terms = Array(names.indices.shuffled(using: &random).prefix(Int.random(in: 2...Self.mostTerms, using: &random)))
-    var (total, asked, reasoning) = (values[terms[0]], names[terms[0]], "\(names[terms[0]]) = \(values[terms[0]])")
+    var (total, asked, reasoning) = (values[terms[0]], names[terms[0]], "\(names[terms[0]])\(values[terms[0]])")
     for term in terms.dropFirst() {
       let value = values[term]
       let subtracts = value <= total && Bool.random(using: &random)
       let sign = subtracts ? "-" : "+"
       let steps = subtracts ? Self.subtraction(total, value) : Self.addition(total, value)
       asked += " \(sign) \(names[term])"
-      reasoning += "; \(names[term]) = \(value); \(total)\(sign)\(value): \(steps)"
+      reasoning += "; \(names[term])\(value); \(total)\(sign)\(value): \(steps)"
       total += subtracts ? -value : value
       reasoning += ", \(total)"
     }
