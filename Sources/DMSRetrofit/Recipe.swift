@@ -25,6 +25,8 @@ public struct Recipe: Sendable {
     public var length: Int
     /// Of made-up problems, roughly their tokens; `nil`: up to what fits a sequence.
     public var size: ClosedRange<Int>?
+    /// Of the sources, in their order; `nil`: their own.
+    public var weights: [Double]?
   }
 
   public struct Data: Sendable, Equatable {
@@ -107,12 +109,14 @@ public struct Recipe: Sendable {
     ])
     kind = try reader.required("kind", reader.choice("kind"))
     seed = UInt64(try reader.integer("seed", in: 0...Int.max) ?? 0)
-    let stages = try (reader.required("stages", reader.objects("stages"))).map(Stage.init)
+    let data = try (reader.required("data", reader.objects("data"))).map(Data.init)
+    self.data = data
+    let stages = try (reader.required("stages", reader.objects("stages"))).map {
+      try Stage($0, sources: data.count)
+    }
     self.stages = stages
     let steps = stages.reduce(0) { $0 + $1.steps }
     guard steps > 0 else { throw InputError("a stage with steps expected", at: "\(source): stages") }
-    let data = try (reader.required("data", reader.objects("data"))).map(Data.init)
-    self.data = data
     guard data.contains(where: { $0.weight > 0 }) else {
       throw InputError("a source with a weight expected", at: "\(source): data")
     }
@@ -159,15 +163,23 @@ public struct Recipe: Sendable {
 }
 
 extension Recipe.Stage {
-  fileprivate init(_ reader: ConfigurationReader) throws {
-    try reader.refuseUnknownKeys(["steps", "sequences", "length", "size"])
+  fileprivate init(_ reader: ConfigurationReader, sources: Int) throws {
+    try reader.refuseUnknownKeys(["steps", "sequences", "length", "size", "weights"])
     steps = try reader.required("steps", reader.integer("steps", in: 0...(1 << 30)))
     sequences = try reader.required("sequences", reader.integer("sequences", in: 1...(1 << 20)))
     length = try reader.required("length", reader.integer("length", in: 2...(1 << 24)))
-    guard let value = reader.value("size") else { return }
-    guard let bounds = value.array?.compactMap(\.integer), bounds.count == 2, bounds[0] >= 1, bounds[1] >= bounds[0]
-    else { throw reader.wrong("size", "two numbers, the smaller first,", value) }
-    size = bounds[0]...bounds[1]
+    if let value = reader.value("size") {
+      guard let bounds = value.array?.compactMap(\.integer), bounds.count == 2, bounds[0] >= 1, bounds[1] >= bounds[0]
+      else { throw reader.wrong("size", "two numbers, the smaller first,", value) }
+      size = bounds[0]...bounds[1]
+    }
+    if let value = reader.value("weights") {
+      let given = value.array?.compactMap(\.double) ?? []
+      guard given.count == value.array?.count, given.count == sources, !given.contains(where: { !($0 >= 0) }),
+        given.contains(where: { $0 > 0 })
+      else { throw reader.wrong("weights", "a weight for each of the \(sources) sources", value) }
+      weights = given
+    }
   }
 }
 

@@ -52,6 +52,15 @@ struct DataTests {
     #expect(try other.next(sequences: 9, length: 25, size: nil) == expected)
   }
 
+  @Test func aSourceWithoutWeightGivesNothing() throws {
+    let stream = BatchStream([(Counting(10), 1), (Counting(nil), 1)], seed: 9)
+    let batch = try stream.next(sequences: 20, length: 25, size: nil, weights: [1, 0])
+    #expect(stream.cursor.sources[1].item == 0)
+    #expect(batch.documentIDs.allSatisfy { $0 < 10 })
+    _ = try stream.next(sequences: 20, length: 25, size: nil)
+    #expect(stream.cursor.sources[1].item > 0)
+  }
+
   @Test func piecesPredictAcrossTheirEnds() {
     let pieces = Document.pieces(of: [1, 2, 3, 4, 5], longest: 2, end: 9)
     #expect(pieces.map(\.ids) == [[1, 2], [3, 4], [5]])

@@ -167,6 +167,8 @@ final class RunTests {
     #expect(problem { _ = try recipe(pretrain, overrides: ["rate.peek=1"]) }.contains(#"unknown key "peek""#))
     #expect(problem { _ = try recipe(pretrain, overrides: ["rate"]) }.contains("is not key=value"))
     #expect(problem { _ = try recipe(pretrain, overrides: ["stages.0.steps=x"]) }.contains("stages[0]: steps"))
+    #expect(
+      problem { _ = try recipe(pretrain, overrides: ["stages.0.weights=[1]"]) }.contains("for each of the 2 sources"))
     #expect(problem { _ = try recipe(#""kind": "retrofit""#) }.contains("needs the key eviction"))
     #expect(problem { _ = try recipe(retrofit, overrides: ["eviction.trains=adapter"]) }.contains("cannot train"))
   }

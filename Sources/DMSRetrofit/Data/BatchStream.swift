@@ -49,13 +49,18 @@ public final class BatchStream {
   }
 
   /// The next sequences, each filled with documents as long as they fit.
+  ///
+  /// - Parameter weights: of the sources, in the place of their own.
   /// - Throws: `InputError` for a source that cannot be read.
-  public func next(sequences: Int, length: Int, size: ClosedRange<Int>?) throws -> TokenBatch {
+  public func next(
+    sequences: Int, length: Int, size: ClosedRange<Int>?, weights: [Double]? = nil
+  ) throws -> TokenBatch {
+    let weights = weights ?? sources.map(\.weight)
     var batch = TokenBatch()
     for _ in 0..<sequences {
       var (sequence, tokens) = ([Document](), 0)
       while true {
-        let source = chooseSource()
+        let source = chooseSource(weights)
         let document = try document(of: source, length: length, size: size)
         guard tokens + document.ids.count <= length else { break }
         sequence.append(document)
@@ -68,15 +73,15 @@ public final class BatchStream {
     return batch
   }
 
-  private func chooseSource() -> Int {
-    var left =
-      RandomNumbers.uniform(seed: seed, sequence: 0, position: cursor.documents)
-      * sources.reduce(0) { $0 + $1.weight }
-    for (index, source) in sources.enumerated() {
-      left -= source.weight
+  private func chooseSource(_ weights: [Double]) -> Int {
+    let uniform = RandomNumbers.uniform(seed: seed, sequence: 0, position: cursor.documents)
+    var left = uniform * weights.reduce(0, +)
+    for (index, weight) in weights.enumerated() {
+      left -= weight
       if left < 0 { return index }
     }
-    return sources.count - 1
+    // Rounding may leave a little; the last source of all may have no weight.
+    return weights.lastIndex { $0 > 0 } ?? 0
   }
 
   private func document(of source: Int, length: Int, size: ClosedRange<Int>?) throws -> Document {
