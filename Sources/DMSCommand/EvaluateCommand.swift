@@ -19,7 +19,7 @@ struct EvaluateCommand: ParsableCommand {
   @Argument(help: "Hugging Face model folders; the first is what the others are compared with.")
   var models: [String]
 
-  @Option(help: "A task: retrieval, tracking, sums or recital; give the option once for each. Default: the first three.")
+  @Option(help: "retrieval, tracking, sums or recital; give the option once for each. Default: the first three.")
   var task: [SyntheticTask] = []
 
   @Option(help: "Problems of each task.")

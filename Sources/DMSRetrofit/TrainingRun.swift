@@ -140,7 +140,8 @@ public final class TrainingRun {
   /// One step of the optimiser.
   private func advance(_ step: TrainingStep) throws -> (StepLoss, norm: Double) {
     let (number, stage) = (state.step, recipe.stage(of: state.step))
-    let batch = try data.training.next(sequences: stage.sequences, length: stage.length, size: stage.size, weights: stage.weights)
+    let batch = try data.training.next(
+      sequences: stage.sequences, length: stage.length, size: stage.size, weights: stage.weights)
     var eviction: TrainingStep.Eviction?
     if let settings = recipe.eviction {
       let noise = LogisticNoise(

@@ -31,7 +31,10 @@ struct TokenizerTrainingTests {
   /// Every byte has a token, so every text has ids that decode to it.
   @Test func everyTextComesBack() throws {
     let tokenizer = try tokenizer(options(300), ["a cat and a cat and a cow"])
-    for text in ["a cat", "Ünïcødé 猫 \u{1F408}", "\t\r\n  x\n", "<think> 12+34", String(decoding: (0...127).map(UInt8.init), as: UTF8.self)] {
+    for text in [
+      "a cat", "Ünïcødé 猫 \u{1F408}", "\t\r\n  x\n", "<think> 12+34",
+      String(decoding: (0...127).map(UInt8.init), as: UTF8.self),
+    ] {
       let ids = tokenizer.encode(text, addSpecialTokens: false)
       #expect(tokenizer.decode(ids, skippingSpecial: false) == text)
     }

@@ -44,7 +44,8 @@ final class TrainingData {
   func heldOutBatch(_ recipe: Recipe) throws -> TokenBatch {
     let stage = recipe.stages[recipe.stages.count - 1]
     heldOut.cursor = BatchCursor(sources: heldOut.cursor.sources.map { _ in BatchCursor.Place() })
-    return try heldOut.next(sequences: recipe.evaluationSequences, length: stage.length, size: stage.size, weights: stage.weights)
+    return try heldOut.next(
+      sequences: recipe.evaluationSequences, length: stage.length, size: stage.size, weights: stage.weights)
   }
 }
 
