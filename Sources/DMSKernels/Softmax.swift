@@ -44,8 +44,8 @@ func foldSoftmax(
   sum += total
 }
 
-@inline(__always)
-private func largestOf(_ scores: UnsafePointer<Float>, _ count: Int, atLeast least: Float) -> Float {
+/// The largest of `count` numbers and `least`.
+package func largestOf(_ scores: UnsafePointer<Float>, _ count: Int, atLeast least: Float) -> Float {
   var lanes = SIMD16<Float>(repeating: least)
   var index = 0
   while index + 16 <= count {

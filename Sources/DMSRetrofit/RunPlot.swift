@@ -14,6 +14,7 @@ struct RunPlot {
   private let losses: [Line]
   private let ratios: [Line]
   private let evictedShares: [[Double]]
+  private let steps: ClosedRange<Double>
 
   private static let (width, height, margin) = (720.0, 260.0, 56.0)
   /// Points of a line: more cannot be seen.
@@ -21,6 +22,8 @@ struct RunPlot {
 
   init(steps: [JSON], evictedShares: [[Double]]) {
     self.evictedShares = evictedShares
+    let first = steps.first?["step"]?.double ?? 0
+    self.steps = first...max(first + 1, steps.last?["step"]?.double ?? 0)
     func line(_ name: String, _ color: String, _ value: (JSON) -> Double?) -> Line {
       let all = steps.compactMap { step in
         if let x = step["step"]?.double, let y = value(step), y.isFinite { (x, y) } else { nil }
@@ -30,9 +33,9 @@ struct RunPlot {
     func ratio(_ key: String) -> (JSON) -> Double? {
       { $0[key]?.double.map { 1 / max(1e-3, 1 - $0) } }
     }
-    losses = [
-      line("loss", "#1f6feb", { $0["loss"]?.double }), line("tokens' part", "#d29922", { $0["tokenLoss"]?.double }),
-    ]
+    let loss = line("loss", "#1f6feb") { $0["loss"]?.double }
+    // Of a pretraining the tokens' part is all there is.
+    losses = evictedShares.isEmpty ? [loss] : [loss, line("tokens' part", "#d29922") { $0["tokenLoss"]?.double }]
     ratios =
       evictedShares.isEmpty
       ? []
@@ -71,7 +74,7 @@ struct RunPlot {
     let all = lines.flatMap(\.points)
     let smallest = all.map(\.y).filter { $0 > 0 }.min() ?? 1
     func scaled(_ y: Double) -> Double { isLogarithmic ? log10(max(y, smallest)) : y }
-    let (left, right) = (all.map(\.x).min() ?? 0, max(all.map(\.x).max() ?? 1, (all.map(\.x).min() ?? 0) + 1))
+    let (left, right) = (steps.lowerBound, steps.upperBound)
     let low = isLogarithmic ? floor(scaled(smallest)) : 0
     let high = max(isLogarithmic ? ceil(scaled(all.map(\.y).max() ?? 1)) : (all.map(\.y).max() ?? 1) * 1.05, low + 1)
     func place(_ x: Double, _ y: Double) -> String {

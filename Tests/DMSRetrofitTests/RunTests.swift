@@ -136,6 +136,24 @@ final class RunTests {
     _ = try Decoder(Checkpoint(folder: "\(root)/taught/model"))
   }
 
+  @Test func aRunEndsWithItsReport() throws {
+    let model = try emptyModel()
+    try run(try recipe(pretrain, steps: 2), model, "base")
+    try run(try recipe(retrofit), "\(root)/base/model", "taught")
+    let report = try JSON(file: "\(root)/taught/report.json")
+    #expect(report["steps"]?.integer == 6)
+    #expect(report["recipe"]?["seed"]?.integer == 5)
+    let shares = try #require(report["evaluation"]?["evictedShares"]?.array)
+    #expect(shares.map { $0.array?.count } == [2, 2])
+    // Of each head what is not evicted is live: the ratio is that of the means.
+    let live = shares.flatMap { $0.array ?? [] }.compactMap(\.double).reduce(0) { $0 + 1 - $1 } / 4
+    #expect(abs((report["evaluation"]?["ratio"]?.double ?? 0) * live - 1) < 1e-9)
+    let picture = String(decoding: try bytes("taught/report.svg"), as: UTF8.self)
+    #expect(picture.hasPrefix("<svg") && picture.hasSuffix("</svg>\n"))
+    #expect(picture.components(separatedBy: "<rect").count == 2 + 4)
+    #expect(!picture.contains("nan") && !picture.contains("inf"))
+  }
+
   @Test func anAdapterStartsWithTheOffsetAlone() throws {
     let model = try emptyModel()
     try run(try recipe(pretrain, steps: 2), model, "base")

@@ -22,7 +22,7 @@ struct Attention {
   static let block = 64
 
   /// Numbers of scratch memory for each worker.
-  func scratch(longest: Int) -> Int { 2 * Self.block * group * (longest + 2 * headDim) }
+  func scratch(longest: Int) -> Int { Self.block * group * (2 * longest + headDim + 1) }
 
   /// A task's place: a document and a KV head.
   private struct Place {
@@ -58,15 +58,17 @@ struct Attention {
         let keys = first + count
         self.scores(inputs, place, first, count, to: scores)
         let logSum = logSums + (place.kvHead * inputs.rows + place.first + first) * group
+        let shares = sums + Self.block * group * headDim
         for row in 0..<count * group {
-          logSum[row] = softmax(scores + row * keys, visible: first + row / group + 1, of: keys)
+          (logSum[row], shares[row]) = softmax(scores + row * keys, visible: first + row / group + 1, of: keys)
         }
         multiply(
           count * group, headDim, keys, scores, keys, values(inputs, place), inputs.valueStride, transposed: false,
           sums,
           headDim, accumulating: false)
         for row in 0..<count * group {
-          self.row(output, place, first, row).update(from: sums + row * headDim, count: headDim)
+          let (out, sum) = (self.row(output, place, first, row), sums + row * headDim)
+          for channel in 0..<headDim { out[channel] = sum[channel] * shares[row] }
         }
       }
     }
@@ -165,10 +167,9 @@ struct Attention {
   }
 }
 
-/// A row of scores to weights that sum to 1, zeros after the visible ones. Returns log Σ exp.
-private func softmax(_ row: Floats, visible: Int, of count: Int) -> Float {
-  var largest = -Float.infinity
-  for index in 0..<visible where row[index] > largest { largest = row[index] }
+/// A row of scores to weights, zeros after the visible ones. Returns log Σ exp, and what makes the weights sum to 1.
+private func softmax(_ row: Floats, visible: Int, of count: Int) -> (logSum: Float, share: Float) {
+  let largest = largestOf(row, visible, atLeast: -.infinity)
   var lanes = SIMD16<Float>()
   forSixteens(visible, row) { index, x in
     var weights = exponential(x - largest)
@@ -179,10 +180,8 @@ private func softmax(_ row: Floats, visible: Int, of count: Int) -> Float {
   }
   var sum: Float = 0
   for lane in 0..<16 { sum += lanes[lane] }
-  let share = 1 / sum
-  for index in 0..<visible { row[index] *= share }
   for index in visible..<count { row[index] = 0 }
-  return largest + log(sum)
+  return (largest + log(sum), 1 / sum)
 }
 
 /// Scores to weights, and `dp` to dS.

@@ -87,10 +87,9 @@ struct HeadPreparation {
           }
           let target = out + head * headDim
           if let norm = head < heads ? queryNorm : keyNorm {
-            target.update(repeating: 0, count: headDim)
             norm.backward(
-              gradient, source + head * headDim, scale: scales[row * (heads + kvHeads) + head], addingTo: target,
-              dGains + (head < heads ? 0 : headDim))
+              gradient, source + head * headDim, scale: scales[row * (heads + kvHeads) + head], to: target,
+              accumulating: false, dGains + (head < heads ? 0 : headDim))
           } else {
             target.update(from: gradient, count: headDim)
           }

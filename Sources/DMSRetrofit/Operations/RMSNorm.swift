@@ -27,9 +27,8 @@ struct RMSNorm {
     pool.forPieces(of: rows, size: PartialSums.rowsPerPart) { part, rows in
       let dgain = runs.isEmpty ? nil : sums.start(part)
       for row in rows {
-        let out = dx + row * size
-        if !accumulating { out.update(repeating: 0, count: size) }
-        backward(dy + row * size, x + row * size, scale: scales[row], addingTo: out, dgain)
+        backward(
+          dy + row * size, x + row * size, scale: scales[row], to: dx + row * size, accumulating: accumulating, dgain)
       }
     }
     for run in runs { sums.add(run.first..<run.first + run.count, rows: rows, to: run.gradient) }
@@ -46,7 +45,8 @@ struct RMSNorm {
   /// One vector.
   @inline(__always)
   func backward(
-    _ dy: UnsafePointer<Float>, _ x: UnsafePointer<Float>, scale: Float, addingTo dx: Floats, _ dgain: Floats?
+    _ dy: UnsafePointer<Float>, _ x: UnsafePointer<Float>, scale: Float, to dx: Floats, accumulating: Bool,
+    _ dgain: Floats?
   ) {
     var lanes = SIMD8<Float>()
     var index = 0
@@ -60,7 +60,11 @@ struct RMSNorm {
       index += 1
     }
     let inner = sum * scale * scale * scale / Float(size)
-    for index in 0..<size { dx[index] += scale * gain[index] * dy[index] - x[index] * inner }
+    if accumulating {
+      for index in 0..<size { dx[index] += scale * gain[index] * dy[index] - x[index] * inner }
+    } else {
+      for index in 0..<size { dx[index] = scale * gain[index] * dy[index] - x[index] * inner }
+    }
     guard let dgain else { return }
     for index in 0..<size { dgain[index] += dy[index] * x[index] * scale }
   }
