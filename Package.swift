@@ -38,8 +38,8 @@ let package = Package(
     .target(
       name: "DMSRetrofit",
       dependencies: [
-        "DMSPlatform", "DMSTensor", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel", "DMSGeneration",
-        "DMSEvaluation",
+        "CKernels", "DMSPlatform", "DMSTensor", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel",
+        "DMSGeneration", "DMSEvaluation",
       ]),
     .target(
       name: "DMS",

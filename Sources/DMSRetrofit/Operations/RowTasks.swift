@@ -1,13 +1,19 @@
 // How an operation is divided among threads: into fixed pieces, so that the result does not depend on how many there are.
 
+import CKernels
 import DMSPlatform
 
 typealias Floats = UnsafeMutablePointer<Float>
 
 /// A closure as the work of a fork. Training allocates a little for each; a decode step must not, and does not use this.
+/// Gradients of what a model knows well are so small that products with them would be of subnormal numbers: these are zeros.
 private struct ClosureWork: ParallelWork {
   let body: (_ task: Int, _ worker: Int) -> Void
-  func run(task: Int, worker: Int) { body(task, worker) }
+  func run(task: Int, worker: Int) {
+    let mode = dms_flush_subnormals()
+    body(task, worker)
+    dms_restore_subnormals(mode)
+  }
 }
 
 extension ThreadPool {
