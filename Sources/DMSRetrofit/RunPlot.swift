@@ -117,7 +117,7 @@ struct RunPlot {
         let light = Int(96 - 60 * max(0, min(1, share)))
         parts.append(
           "<rect x=\"\(short(x))\" y=\"\(short(y))\" width=\"\(short(across - 1))\" height=\"\(short(down - 1))\" "
-            + "fill=\"hsl(212 70% \(light)%)\"/>")
+            + "fill=\"hsl(212,70%,\(light)%)\"/>")
         guard layers <= 16, kvHeads <= 8 else { continue }
         parts.append(
           text(
