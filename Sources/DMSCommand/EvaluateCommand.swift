@@ -25,7 +25,7 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: "Problems of each task.")
   var problems = 100
 
-  @Option(help: "The problems' seed. Training never uses those of 1000 and more.")
+  @Option(help: "The problems' seed. The recipes of Models train with 1 to 3.")
   var seed: UInt64 = 1000
 
   @Option(help: "Roughly the tokens of a prompt, least and most.")

@@ -85,7 +85,7 @@ public struct Recipe: Sendable {
     return stages[stages.count - 1]
   }
 
-  /// The target share of evicted decisions, 1 − 1 / ratio.
+  /// The compression ratio that is asked for at a step, from 0 (DMS, section 4).
   public func targetRatio(at step: Int) -> Double {
     guard let eviction else { return 1 }
     return min(eviction.ratio, 1 + Double(step) / eviction.stepsPerRatio)

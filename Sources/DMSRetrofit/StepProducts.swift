@@ -1,5 +1,4 @@
-// The matrix products of a step and nothing else: what OpenBLAS alone needs, beside which a step's own time is measured, and
-// from which the time of a run is estimated.
+// The matrix products of a step and nothing else: what OpenBLAS alone needs, beside which a step's own time is measured.
 //
 // N rows · C hidden · P = (H + 2G) D · F MLP size · V vocabulary
 
@@ -8,7 +7,8 @@ import DMSKernels
 import DMSPlatform
 import DMSTensor
 
-/// Runs the products of a step on one batch, in the shapes and on the tiles of `TrainingStep`, on zeros, which multiply as fast as others.
+/// Runs the products of a step on one batch, in the shapes and on the tiles of `TrainingStep`, on zeros, which multiply as fast
+/// as others.
 public final class StepProducts {
   private let shape: ModelConfiguration
   private let batch: TokenBatch
@@ -43,9 +43,9 @@ public final class StepProducts {
     let largest = shape.hidden * max(sizes.projected, 2 * shape.intermediate, shape.vocabulary)
     weights = FloatBuffer(largest)
     gradient = FloatBuffer(largest)
-    let attention = Attention(
-      kvHeads: shape.kvHeads, group: shape.heads / shape.kvHeads, headDim: shape.headDim, window: nil)
-    scratchStride = attention.scratch(longest: batch.longestDocument)
+    // Scores of a block of queries, and the largest product of them.
+    let (rows, longest) = (Attention.block * shape.heads / shape.kvHeads, batch.longestDocument)
+    scratchStride = rows * longest + max(rows, longest) * shape.headDim
     scratch = FloatBuffer(pool.count * scratchStride)
     useOneBLASThread()
   }
@@ -87,15 +87,15 @@ public final class StepProducts {
     pool.forEach(order.count * shape.kvHeads) { task, worker in
       let tokens = order[task / shape.kvHeads].count
       let (p, q, k) = (scratch.base + worker * scratchStride, x.base, y.base)
+      let out = p + block * group * batch.longestDocument
       for first in stride(from: 0, to: tokens, by: block) {
         let rows = min(block, tokens - first) * group
         let seen = first + min(block, tokens - first)
         func scores() { multiply(rows, seen, dim, q, dim, k, dim, transposed: true, p, seen, accumulating: false) }
-        func sums() { multiply(rows, dim, seen, p, seen, k, dim, transposed: false, q, dim, accumulating: false) }
+        func sums() { multiply(rows, dim, seen, p, seen, k, dim, transposed: false, out, dim, accumulating: false) }
         func transposedSums() {
           multiply(
-            seen, dim, rows, p, seen, transposedA: true, q, dim, transposed: false, p + block * group * seen, dim,
-            accumulating: false)
+            seen, dim, rows, p, seen, transposedA: true, q, dim, transposed: false, out, dim, accumulating: false)
         }
         scores()
         sums()

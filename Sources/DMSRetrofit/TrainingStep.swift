@@ -40,6 +40,8 @@ public struct Teacher {
   }
 }
 
+/// Computes a step's loss and gradients; the optimiser is not its business. Its memory is that of the decoders, student and
+/// teacher, and of the gradients. Not for several threads at once: it has threads of its own.
 public final class TrainingStep {
   public let parameters: Parameters
   public let gradients: Gradients

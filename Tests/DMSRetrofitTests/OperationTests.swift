@@ -57,7 +57,7 @@ final class OperationTests {
     map.backward(dy.base, rows: rows, toInputs: dx.base, pool)
     map.backward(dy.base, x.base, rows: rows, toWeights: run(dw, outputs), pool)
     map.backward(dy.base, rows: rows, toBias: run(db, outputs), pool)
-    guard rows * inputs * outputs < 2000 else { return }
+    guard rows * inputs * outputs < 20_000 else { return }
     let expected = Twins.gradients(twin, arguments, c)
     expect(dx, expected[0], "dx")
     expect(dw, expected[1], "dw")
@@ -221,7 +221,8 @@ final class OperationTests {
       inputs, to: output.base, logSums: logSums.base, scratch: scratch.base, stride: stride, pool)
     let twin = Twins.attention(shape, documents: documents, window: way.window)
     expect(output, twin(arguments), "output")
-    guard rows < 20 || way.window != nil else { return }
+    // Of longer documents the slope of the whole loss is tested.
+    guard rows < 20 else { return }
     let c = numbers(queryCount, 5)
     let (dQueries, dKeys, dValues, dBias) = (
       room(queryCount), room(keyCount), room(keyCount), room(bias.count)
@@ -229,7 +230,6 @@ final class OperationTests {
     operation.backward(
       inputs, output: output.base, logSums: logSums.base, dOutput: buffer(c).base, dQueries: dQueries.base,
       dKeys: dKeys.base, dValues: dValues.base, dBias: dBias.base, scratch: scratch.base, stride: stride, pool)
-    guard rows < 20 else { return }
     let expected = Twins.gradients(twin, arguments, c)
     expect(dQueries, expected[0], "dQ")
     expect(dKeys, expected[1], "dK")
