@@ -16,7 +16,7 @@ struct TokenizerCommand: ParsableCommand {
       commandName: "train", abstract: "Learn a byte-level BPE vocabulary from texts.",
       discussion: """
         Writes tokenizer.json and tokenizer_config.json into a folder, for dms pretrain. Text is split as Qwen's tokenizers \
-        split it. With a chat template, the control tokens are those that it needs.
+        split it. The control tokens that a chat template writes are given by --special.
         """)
 
     @Argument(help: "The folder to write into; it is made if it is not there.")

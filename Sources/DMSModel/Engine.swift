@@ -6,6 +6,7 @@ import DMSKernels
 import DMSPlatform
 import DMSTensor
 import Logging
+import Synchronization
 
 /// Runs a decoder. Not for several threads at once: it is one machine, with threads of its own inside.
 public final class Engine {
@@ -48,6 +49,8 @@ public final class Engine {
   let headShares: TaskShares
   let cachePool: KVPool
   let workspace: Workspace
+  /// One warning serves the process.
+  private static let hasWarnedOfBLAS = Atomic(false)
   /// Sees intermediate values; for tracing.
   public weak var observer: (any ForwardObserver)?
 
@@ -89,7 +92,7 @@ public final class Engine {
     cachePool = try KVPool(
       layout: KVLayout(headDim: shape.headDim, type: type), memoryNodes: placement.memoryNodes,
       arenaOfHead: placement.nodeOfHead)
-    if let better = BLASProcessor.better {
+    if let better = BLASProcessor.better, !Self.hasWarnedOfBLAS.exchange(true, ordering: .relaxed) {
       options.logger.warning(
         "OpenBLAS does not know this processor and uses its kernels for \(BLASProcessor.chosen): start the program with \(BLASProcessor.variable)=\(better)"
       )

@@ -70,6 +70,8 @@ public struct Recipe: Sendable {
   /// Held-out sequences of an evaluation.
   public var evaluationSequences: Int
   public var eviction: Eviction?
+  /// Of a fade: the borrowed rows are gone after so many steps, and what is left of the run mends.
+  public var fadeSteps: Int
   /// As it was read, overrides included.
   package let json: JSON
 
@@ -91,6 +93,9 @@ public struct Recipe: Sendable {
     return min(eviction.ratio, 1 + Double(step) / eviction.stepsPerRatio)
   }
 
+  /// What is left of the borrowed rows after a number of steps, from 1 to 0 (DMS, section 4).
+  public func borrowedShare(after step: Int) -> Double { max(0, 1 - Double(step) / Double(fadeSteps)) }
+
   /// A recipe's file, with other values for some of its keys.
   public init(file path: String, overrides: [String] = []) throws {
     try self.init(JSON(file: path), source: path, overrides: overrides)
@@ -105,7 +110,7 @@ public struct Recipe: Sendable {
     let reader = try ConfigurationReader(json, source: source, remedy: "see the recipes in Models/recipes")
     try reader.refuseUnknownKeys([
       "about", "kind", "seed", "stages", "data", "rate", "optimizer", "divergence", "tokensAtOnce", "recompute",
-      "checkpointEvery", "evaluateEvery", "evaluationSequences", "eviction",
+      "checkpointEvery", "evaluateEvery", "evaluationSequences", "eviction", "fadeSteps",
     ])
     kind = try reader.required("kind", reader.choice("kind"))
     seed = UInt64(try reader.integer("seed", in: 0...Int.max) ?? 0)
@@ -135,6 +140,11 @@ public struct Recipe: Sendable {
         eviction == nil ? "a retrofit needs the key eviction" : "only a retrofit has the key eviction", at: source,
         remedy: "see the recipes in Models/recipes")
     }
+    let fadeSteps = try reader.integer("fadeSteps", in: 1...steps)
+    guard kind == .fade || fadeSteps == nil else {
+      throw InputError("only a fade has the key fadeSteps", at: source, remedy: "leave it out")
+    }
+    self.fadeSteps = fadeSteps ?? steps
   }
 
   private static func applying(_ override: String, to json: JSON) throws -> JSON {

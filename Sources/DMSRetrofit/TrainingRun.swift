@@ -165,10 +165,9 @@ public final class TrainingRun {
     return (loss, norm)
   }
 
-  /// At step s the borrowed rows are (1 − s / N) of what they were (DMS, section 4).
   private func fade() {
     guard let teacher else { return }
-    let factor = Float(1 - Double(state.step) / Double(recipe.steps))
+    let factor = Float(recipe.borrowedShare(after: state.step))
     for part in TrainableParts(layout, .borrowed).parts {
       for place in part.range { parameters.values.base[place] = teacher.parameters.values.base[place] * factor }
     }

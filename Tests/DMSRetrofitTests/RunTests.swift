@@ -114,6 +114,20 @@ final class RunTests {
     #expect((losses.first ?? 0) - (losses.last ?? 0) > 1)
   }
 
+  @Test func aFadeEndsWithoutBorrowedRowsAndMends() throws {
+    let model = try emptyModel()
+    try run(try recipe(pretrain, steps: 2), model, "base")
+    let fade = try recipe(#""kind": "fade", "fadeSteps": 4"#)
+    #expect((0...6).map(fade.borrowedShare) == [1, 0.75, 0.5, 0.25, 0, 0, 0])
+    try run(fade, "\(root)/base/model", "faded")
+    let checkpoint = try Checkpoint(folder: "\(root)/faded/model")
+    let layout = ParameterLayout(checkpoint.configuration.taught(DMSSettings()))
+    let parameters = try Parameters(layout, from: checkpoint)
+    let borrowed = TrainableParts(layout, .borrowed).parts
+    #expect(!borrowed.isEmpty)
+    #expect(borrowed.allSatisfy { $0.range.allSatisfy { parameters.values.base[$0] == 0 } })
+  }
+
   @Test func aRetrofittedModelHasTheReleasedCheckpointsForm() throws {
     let model = try emptyModel()
     try run(try recipe(pretrain, steps: 2), model, "base")
@@ -189,6 +203,7 @@ final class RunTests {
       problem { _ = try recipe(pretrain, overrides: ["stages.0.weights=[1]"]) }.contains("for each of the 2 sources"))
     #expect(problem { _ = try recipe(#""kind": "retrofit""#) }.contains("needs the key eviction"))
     #expect(problem { _ = try recipe(retrofit, overrides: ["eviction.trains=adapter"]) }.contains("cannot train"))
+    #expect(problem { _ = try recipe(retrofit, overrides: ["fadeSteps=3"]) }.contains("only a fade has the key"))
   }
 
   @Test func overridesReachEveryDepth() throws {
