@@ -11,15 +11,19 @@ public final class CheckpointFolder {
   private let path: String
   /// Where files are written until the folder is finished.
   public let partial: String
+  private let replaces: Bool
   private var isFinished = false
+  private static let mark = ".partial-"
 
-  /// - Throws: `InputError` if `path` exists or cannot be created.
-  public init(_ path: String) throws {
+  /// - Parameter replaces: a folder of that name gives way when this one is finished.
+  /// - Throws: `InputError` if `path` exists and is not replaced, or cannot be created.
+  public init(_ path: String, replaces: Bool = false) throws {
     var path = path
     while path.count > 1, path.hasSuffix("/") { path.removeLast() }
     var status = stat()
-    guard lstat(path, &status) != 0 else { throw Self.exists(path) }
-    var template = Array((path + ".partial-XXXXXX").utf8CString)
+    guard replaces || lstat(path, &status) != 0 else { throw Self.exists(path) }
+    self.replaces = replaces
+    var template = Array((path + Self.mark + "XXXXXX").utf8CString)
     guard mkdtemp(&template) != nil else { throw cannotWrite(path, errno) }
     partial = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     self.path = path
@@ -30,9 +34,17 @@ public final class CheckpointFolder {
   }
 
   deinit {
-    guard !isFinished else { return }
-    for name in fileNames(in: partial) { unlink("\(partial)/\(name)") }
-    rmdir(partial)
+    if !isFinished { Self.remove(partial) }
+  }
+
+  /// Removes what killed processes left in a folder.
+  public static func removeLeftovers(in folder: String) {
+    for name in folderEntries(folder) where name.contains(mark) { remove("\(folder)/\(name)") }
+  }
+
+  private static func remove(_ folder: String) {
+    for name in fileNames(in: folder) { unlink("\(folder)/\(name)") }
+    rmdir(folder)
   }
 
   private static func exists(_ path: String) -> InputError {
@@ -41,8 +53,10 @@ public final class CheckpointFolder {
 
   /// Copies what belongs to a model beside its weights and its configuration: tokenizer, chat template, sampling wishes,
   /// DMS metadata, licence.
-  public func copyCompanions(of source: String) throws {
-    for name in fileNames(in: source).sorted() where Self.isCompanion(name) {
+  ///
+  /// - Parameter except: a file that does not fit any more.
+  public func copyCompanions(of source: String, except: String? = nil) throws {
+    for name in fileNames(in: source).sorted() where Self.isCompanion(name) && name != except {
       let file = try MappedFile(path: "\(source)/\(name)")
       try withExtendedLifetime(file) { try writeAtomically(Array(file.bytes), to: "\(partial)/\(name)") }
     }
@@ -80,6 +94,8 @@ public final class CheckpointFolder {
   /// - Throws: `InputError` if something of that name has appeared meanwhile.
   public func finish() throws {
     syncFolder(of: partial + "/")
+    let old = partial + "-replaced"
+    let hasOld = replaces && rename(path, old) == 0
     // Of what has appeared under the name meanwhile, only an empty folder is replaced.
     guard rename(partial, path) == 0 else {
       guard [EEXIST, ENOTEMPTY, ENOTDIR].contains(errno) else { throw cannotWrite(path, errno) }
@@ -87,6 +103,7 @@ public final class CheckpointFolder {
     }
     isFinished = true
     syncFolder(of: path)
+    if hasOld { Self.remove(old) }
   }
 }
 

@@ -59,6 +59,8 @@ public struct ModelConfiguration: Sendable, Equatable {
   private static let widths = 1...(1 << 20)
   private static let tokenIDs = 1 << 24
 
+  package static let dmsMetadataName = "dms_metadata.json"
+
   /// Reads `config.json` and, where it exists, `dms_metadata.json`.
   /// - Throws: `InputError` naming file and key, what was expected and what was found.
   public init(folder: String) throws {
@@ -66,13 +68,13 @@ public struct ModelConfiguration: Sendable, Equatable {
     guard access(path, F_OK) == 0 else {
       throw InputError("no config.json", at: folder, remedy: "give the folder of a Hugging Face checkpoint")
     }
-    let metadataPath = folder + "/dms_metadata.json"
+    let metadataPath = "\(folder)/\(Self.dmsMetadataName)"
     let metadata = access(metadataPath, F_OK) == 0 ? try JSON(file: metadataPath) : nil
     try self.init(json: try JSON(file: path), source: path, dmsMetadata: metadata, metadataSource: metadataPath)
   }
 
   /// Absent keys have the values that transformers gives them.
-  package init(json: JSON, source: String, dmsMetadata: JSON? = nil, metadataSource: String = "dms_metadata.json")
+  package init(json: JSON, source: String, dmsMetadata: JSON? = nil, metadataSource: String = dmsMetadataName)
     throws
   {
     let config = try ConfigurationReader(json, source: source)

@@ -34,14 +34,13 @@ struct TrainingArguments: ParsableArguments {
   @Option(help: "Worker threads. 0: one per usable processor. The result does not depend on it.")
   var threads = 0
 
-  @Option(help: "The type of the model's weights: f32, bf16 or f16. Default: as the given model's.")
-  var weights: WeightFormat?
+  @Option(help: "The type of the weights that are written: f32, bf16 or f16. Default: as the given model's.")
+  var weights: String?
 
   mutating func validate() throws {
     guard (recipe != nil) != resume else { throw ValidationError("give either --recipe or --resume") }
     guard (0...1024).contains(threads) else { throw ValidationError("--threads must be 0 to 1024") }
     guard !(resume && estimate) else { throw ValidationError("--estimate is for a run that has not begun") }
-    guard weights.map({ $0.type != nil }) ?? true else { throw ValidationError("--weights must be f32, bf16 or f16") }
   }
 
   /// - Parameter kinds: what the command is for.
@@ -57,7 +56,6 @@ struct TrainingArguments: ParsableArguments {
     let folder = resume ? try RunFolder.open(output) : try RunFolder.check(output)
     var options = TrainingRun.Options()
     options.threads = threads
-    options.type = weights?.type
     let training = try TrainingRun(recipe, model: model, folder: folder, resumes: resume, options: options)
     try folder.begin(recipe)
     let display = TrainingDisplay(recipe)
@@ -71,7 +69,8 @@ struct TrainingArguments: ParsableArguments {
   }
 
   private func readRecipe() throws -> Recipe {
-    let overrides = self.overrides + (recompute ? ["recompute=true"] : [])
+    let overrides =
+      self.overrides + (recompute ? ["recompute=true"] : []) + (weights.map { ["weights=\($0)"] } ?? [])
     guard let recipe else {
       let path = try RunFolder.open(output).recipe
       return try Recipe(file: path, overrides: overrides)

@@ -37,10 +37,11 @@ public struct HeldOutEvaluation: Sendable, Equatable {
 
   /// - Parameters:
   ///   - folder: of a model.
-  ///   - isCancelled: asked between documents; what was found until then is the result.
+  ///   - isCancelled: asked between documents.
+  /// - Returns: `nil` if it was cancelled.
   public static func measure(
     _ batch: TokenBatch, folder: String, threads: Int, isCancelled: () -> Bool
-  ) throws -> HeldOutEvaluation {
+  ) throws -> HeldOutEvaluation? {
     var result = HeldOutEvaluation()
     let decoder = try Decoder(Checkpoint(folder: folder))
     let shape = decoder.configuration
@@ -51,7 +52,7 @@ public struct HeldOutEvaluation: Sendable, Equatable {
     let engine = try Engine(decoder, options)
     result.live = Array(repeating: Array(repeating: 0, count: shape.kvHeads), count: shape.layers)
     for document in batch.documents {
-      if isCancelled() { return result }
+      if isCancelled() { return nil }
       let cache = try engine.makeCache()
       var row = document.lowerBound
       var isExact = true

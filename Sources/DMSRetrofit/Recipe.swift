@@ -3,6 +3,7 @@
 import DMSCheckpoint
 import DMSEvaluation
 import DMSPlatform
+import DMSTensor
 import DMSText
 
 public struct Recipe: Sendable {
@@ -54,6 +55,19 @@ public struct Recipe: Sendable {
     public var exports: [Double]
   }
 
+  /// Types that weights are written in.
+  public enum Weights: String, Sendable, CaseIterable {
+    case f32, bf16, f16
+
+    var type: ElementType {
+      switch self {
+      case .f32: .f32
+      case .bf16: .bf16
+      case .f16: .f16
+      }
+    }
+  }
+
   public var kind: Kind
   public var seed: UInt64
   public var stages: [Stage]
@@ -70,8 +84,12 @@ public struct Recipe: Sendable {
   /// Held-out sequences of an evaluation.
   public var evaluationSequences: Int
   public var eviction: Eviction?
+  /// Of the models that are written; `nil`: as the start's, or F32.
+  public var weights: Weights?
   /// Of a fade: the borrowed rows are gone after so many steps, and what is left of the run mends.
   public var fadeSteps: Int
+  /// Of all steps: what Double and Int still count one by one, with room to spare.
+  private static let mostTokens = 1e15
   /// As it was read, overrides included.
   package let json: JSON
 
@@ -111,6 +129,7 @@ public struct Recipe: Sendable {
     try reader.refuseUnknownKeys([
       "about", "kind", "seed", "stages", "data", "rate", "optimizer", "divergence", "tokensAtOnce", "recompute",
       "checkpointEvery", "evaluateEvery", "evaluationSequences", "eviction", "fadeSteps",
+      "weights",
     ])
     kind = try reader.required("kind", reader.choice("kind"))
     seed = UInt64(try reader.integer("seed", in: 0...Int.max) ?? 0)
@@ -122,12 +141,20 @@ public struct Recipe: Sendable {
     self.stages = stages
     let steps = stages.reduce(0) { $0 + $1.steps }
     guard steps > 0 else { throw InputError("a stage with steps expected", at: "\(source): stages") }
+    let tokens = stages.reduce(0.0) { $0 + Double($1.steps) * Double($1.sequences) * Double($1.length) }
+    guard tokens <= Self.mostTokens else {
+      throw InputError("more than \(Self.mostTokens) tokens", at: "\(source): stages", remedy: "make fewer steps")
+    }
     guard data.contains(where: { $0.weight > 0 }) else {
       throw InputError("a source with a weight expected", at: "\(source): data")
     }
     rate = try LearningRate(reader.object("rate"), steps: steps)
     optimizer = try AdamW.Options(reader.object("optimizer"))
+    guard kind != .pretrain || reader.value("divergence") == nil else {
+      throw InputError("a pretraining has no teacher", at: "\(source): divergence", remedy: "leave it out")
+    }
     divergence = try reader.choice("divergence") ?? .studentTeacher
+    weights = try reader.choice("weights")
     let longest = stages.reduce(0) { max($0, $1.length) }
     tokensAtOnce = max(longest, try reader.integer("tokensAtOnce", in: 1...(1 << 24)) ?? 4096)
     recomputes = try reader.bool("recompute") ?? false
@@ -179,8 +206,9 @@ extension Recipe.Stage {
     sequences = try reader.required("sequences", reader.integer("sequences", in: 1...(1 << 20)))
     length = try reader.required("length", reader.integer("length", in: 2...(1 << 24)))
     if let value = reader.value("size") {
-      guard let bounds = value.array?.compactMap(\.integer), bounds.count == 2, bounds[0] >= 1, bounds[1] >= bounds[0]
-      else { throw reader.wrong("size", "two numbers, the smaller first,", value) }
+      guard let bounds = value.array?.compactMap(\.integer), bounds.count == 2, bounds[0] >= 1, bounds[1] >= bounds[0],
+        bounds[1] <= 1 << 24
+      else { throw reader.wrong("size", "two numbers up to \(1 << 24), the smaller first,", value) }
       size = bounds[0]...bounds[1]
     }
     if let value = reader.value("weights") {
@@ -206,6 +234,9 @@ extension Recipe.Data {
     guard given.count == 1 else {
       throw InputError(
         "one of text, jsonl and task expected", at: reader.source, remedy: "name where documents come from")
+    }
+    guard text == nil || reader.value("scored") == nil else {
+      throw InputError("of a text everything is scored", at: reader.source, remedy: "leave scored out")
     }
     guard task != nil || questions == nil else {
       throw InputError("questions are for a task", at: reader.source, remedy: "leave them out")
@@ -237,9 +268,15 @@ extension Recipe.Eviction {
         "\"\(trains.rawValue)\" cannot train \(settings.separateAlpha ? "an adapter" : "a borrowed neuron")",
         at: "\(reader.source): trains", remedy: "set adapter to \(!settings.separateAlpha), or train full")
     }
-    exports = try (reader.value("exports")?.array ?? []).map {
-      guard let value = $0.double, value >= 1 else { throw reader.wrong("exports", "a list of ratios", $0) }
-      return value
+    exports = []
+    if let value = reader.value("exports") {
+      guard let list = value.array else { throw reader.wrong("exports", "a list of ratios", value) }
+      for member in list {
+        guard let export = member.double, (1...ratio).contains(export) else {
+          throw reader.wrong("exports", "ratios from 1 to \(ratio)", member)
+        }
+        exports.append(export)
+      }
     }
   }
 }

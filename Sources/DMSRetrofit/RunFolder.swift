@@ -27,10 +27,11 @@ public struct RunFolder: Sendable {
     return folder
   }
 
-  /// Makes the folder and keeps the recipe in it.
+  /// Makes the folder and keeps the recipe in it. What a killed run left half written goes.
   /// - Throws: `InputError` if it cannot be made.
   public func begin(_ recipe: Recipe) throws {
     try Self.makeFolder(path)
+    CheckpointFolder.removeLeftovers(in: path)
     try Self.makeFolder(checkpoints)
     try writeAtomically(Array((recipe.json.text + "\n").utf8), to: self.recipe)
   }
@@ -62,6 +63,18 @@ public struct RunFolder: Sendable {
       }.flatMap { Array($0) + [UInt8(ascii: "\n")] }
     }
     try writeAtomically(kept, to: log)
+  }
+
+  /// Whether the log has the evaluation after a step.
+  func hasEvaluation(after step: Int) throws -> Bool {
+    guard access(log, F_OK) == 0 else { return false }
+    let file = try MappedFile(path: log)
+    return withExtendedLifetime(file) {
+      file.bytes.split(separator: UInt8(ascii: "\n")).suffix(2).contains { line in
+        let json = try? JSON(parsing: UnsafeRawBufferPointer(rebasing: line), source: log)
+        return json?["step"]?.integer == step && json?["evaluation"] != nil
+      }
+    }
   }
 
   /// - Throws: `InputError` if the line cannot be written whole.

@@ -35,6 +35,14 @@ public struct TokenBatch: Sendable, Equatable {
     sequences.append(first..<rows)
   }
 
+  /// Without predictions after a token (DMS, section 4: positions whose input is the end of a text do not count).
+  func ignoring(_ token: Int?) -> TokenBatch {
+    guard let token else { return self }
+    var batch = self
+    for row in ids.indices where Int(ids[row]) == token { batch.targets[row] = -1 }
+    return batch
+  }
+
   /// Some of its sequences.
   public func sequences(_ range: Range<Int>) -> TokenBatch {
     var part = TokenBatch()

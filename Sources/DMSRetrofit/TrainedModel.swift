@@ -10,12 +10,13 @@ public enum TrainedModel {
   /// - Parameters:
   ///   - source: the folder whose configuration and tokenizer go on.
   ///   - type: F32, BF16 or F16.
-  ///   - dms: what was taught; `nil` for a model that keeps everything.
+  ///   - dms: what was taught; `nil` for a model that keeps everything, as its source does.
   /// - Throws: `InputError` for a disk without room.
   public static func write(
     _ parameters: Parameters, into folder: CheckpointFolder, source: String, type: ElementType, dms: DMSSettings?
   ) throws {
-    try folder.copyCompanions(of: source)
+    // What another program says of an earlier teaching does not hold any more.
+    try folder.copyCompanions(of: source, except: dms == nil ? nil : ModelConfiguration.dmsMetadataName)
     try folder.writeConfiguration(of: source, type: type, dms: dms)
     let tensors = parameters.layout.tensors
     let writer = try SafetensorsWriter(

@@ -37,7 +37,7 @@ public struct TrainingEstimate {
     let longest = recipe.stages.reduce(0) { max($0, $1.length) }
     let distils = recipe.kind != .pretrain
     parameters = 4 * layout.count
-    teacher = distils && trains == .full ? 4 * layout.count : 0
+    teacher = distils && trains != .adapter ? 4 * layout.count : 0
     gradients = 4 * parts.count
     moments = 8 * parts.count
     func decoder(_ trains: Bool) -> Int {

@@ -7,15 +7,11 @@ import DMSModel
 import DMSPlatform
 import DMSTensor
 import DMSText
-import Glibc
 
 public final class TrainingRun {
   public struct Options: Sendable {
     /// Worker threads; 0 means one per usable processor.
     public var threads = 0
-    /// The type of the weights that are written; `nil` means that of the model, or F32.
-    public var type: ElementType?
-
     public init() {}
   }
 
@@ -67,7 +63,7 @@ public final class TrainingRun {
     let start = try Self.start(recipe, model: model)
     layout = start.parameters.layout
     parameters = start.parameters
-    type = options.type ?? start.type
+    type = recipe.weights?.type ?? start.type
     pool = try Workers.pool(threads: options.threads)
     useOneBLASThread()
     let trains = recipe.eviction?.trains ?? .full
@@ -75,25 +71,30 @@ public final class TrainingRun {
     optimizer = AdamW(parts, recipe.optimizer)
     switch recipe.kind {
     case .pretrain: teacher = nil
-    // What the student changes, the teacher needs a copy of. The borrowed rows it does not read.
-    case .retrofit: teacher = Teacher(trains == .full ? parameters.copy() : parameters, zeroesBorrowed: true)
+    // An adapter is no part of the teacher. The borrowed rows are: a head's norm reads them before they are zeroed.
+    case .retrofit: teacher = Teacher(trains == .adapter ? parameters : parameters.copy(), zeroesBorrowed: true)
     case .fade: teacher = Teacher(parameters.copy(), zeroesBorrowed: false)
     }
     data = try TrainingData(recipe, model: model, vocabulary: layout.shape.vocabulary)
-    state = RunState(cursor: data.training.cursor)
+    state = RunState(cursor: data.cursor)
     guard resumes else { return }
     if let saved = try RunState.loadLast(in: folder.checkpoints, parameters, optimizer, parts) {
       guard saved.cursor.sources.count == state.cursor.sources.count else {
         throw InputError("the saved run had other data", at: folder.path, remedy: "go on with its own recipe")
       }
       state = saved
-      data.training.cursor = saved.cursor
+      data.cursor = saved.cursor
     }
     try folder.truncateLog(after: state.step)
   }
 
   private static func start(_ recipe: Recipe, model: String) throws -> (parameters: Parameters, type: ElementType) {
     let shape = try ModelConfiguration(folder: model)
+    guard recipe.kind == .retrofit || shape.dms == nil else {
+      throw InputError(
+        "has learnt to forget already", at: model,
+        remedy: "\(recipe.kind.rawValue) a dense one, or retrofit this further")
+    }
     let taught = shape.taught(recipe.eviction?.settings ?? (recipe.kind == .fade ? DMSSettings() : nil))
     let layout = ParameterLayout(taught)
     if recipe.kind == .pretrain, !Checkpoint.hasWeights(in: model) {
@@ -114,13 +115,17 @@ public final class TrainingRun {
       recomputes: recipe.recomputes, pool: pool)
     let clock = ContinuousClock()
     var saved = state.step
+    // It may have been interrupted.
+    if isEvaluated(state.step), try !folder.hasEvaluation(after: state.step) {
+      guard try evaluate(isCancelled: isCancelled, onEvent) else { return .cancelled }
+    }
     while state.step < recipe.steps {
       let begin = clock.now
       let (loss, norm) = try advance(step)
       state.seconds += (clock.now - begin) / .seconds(1)
       try folder.append(line(loss, norm))
       onEvent(.step(progress(loss, (clock.now - begin) / .seconds(1))))
-      if let ratio = recipe.eviction?.exports.first(where: { crosses($0) }) {
+      for ratio in recipe.eviction?.exports ?? [] where crosses(ratio) {
         try write(to: folder.model(ratio: ratio), ratio: ratio, onEvent)
       }
       let isDue = recipe.checkpointEvery > 0 && state.step % recipe.checkpointEvery == 0
@@ -129,19 +134,23 @@ public final class TrainingRun {
         saved = state.step
       }
       if saved == state.step, state.step < recipe.steps, isCancelled() { return .cancelled }
-      if recipe.evaluateEvery > 0, state.step % recipe.evaluateEvery == 0, state.step < recipe.steps {
-        try evaluate(isCancelled: isCancelled, onEvent)
+      if isEvaluated(state.step), try !evaluate(isCancelled: isCancelled, onEvent) {
+        if saved < state.step { try state.save(parameters, optimizer, parts, in: folder.checkpoints) }
+        return .cancelled
       }
     }
-    try finish(isCancelled: isCancelled, onEvent)
-    return .finished
+    return try finish(isCancelled: isCancelled, onEvent) ? .finished : .cancelled
+  }
+
+  /// Whether an evaluation follows a step. One follows the last step anyway.
+  private func isEvaluated(_ step: Int) -> Bool {
+    recipe.evaluateEvery > 0 && step > 0 && step < recipe.steps && step % recipe.evaluateEvery == 0
   }
 
   /// One step of the optimiser.
   private func advance(_ step: TrainingStep) throws -> (StepLoss, norm: Double) {
     let (number, stage) = (state.step, recipe.stage(of: state.step))
-    let batch = try data.training.next(
-      sequences: stage.sequences, length: stage.length, size: stage.size, weights: stage.weights)
+    let batch = try data.next(stage)
     var eviction: TrainingStep.Eviction?
     if let settings = recipe.eviction {
       let noise = LogisticNoise(
@@ -160,7 +169,7 @@ public final class TrainingRun {
     optimizer.update(parameters, step.gradients, norm: norm, rate: recipe.rate.value(at: number), pool)
     state.step += 1
     state.tokens += batch.rows
-    state.cursor = data.training.cursor
+    state.cursor = data.cursor
     if recipe.kind == .fade { fade() }
     return (loss, norm)
   }
@@ -181,21 +190,26 @@ public final class TrainingRun {
 
   // MARK: Results
 
-  private func finish(isCancelled: () -> Bool, _ onEvent: (Event) -> Void) throws {
-    if !exists(folder.model) { try write(to: folder.model, ratio: recipe.eviction?.ratio, onEvent) }
+  /// - Returns: `false` if it was cancelled.
+  private func finish(isCancelled: () -> Bool, _ onEvent: (Event) -> Void) throws -> Bool {
+    try write(to: folder.model, ratio: recipe.eviction?.ratio, onEvent)
     let evaluation = try HeldOutEvaluation.measure(
-      data.heldOutBatch(recipe), folder: folder.model, threads: options.threads, isCancelled: isCancelled)
+      data.heldOut, folder: folder.model, threads: options.threads, isCancelled: isCancelled)
+    guard let evaluation else { return false }
     onEvent(.evaluation(step: state.step, evaluation))
     try RunReport(folder, recipe, model: source, evaluation).write()
+    return true
   }
 
-  private func evaluate(isCancelled: () -> Bool, _ onEvent: (Event) -> Void) throws {
-    // A folder that is never finished goes away by itself.
+  /// - Returns: `false` if it was cancelled.
+  private func evaluate(isCancelled: () -> Bool, _ onEvent: (Event) -> Void) throws -> Bool {
+    // A folder that is never finished goes away by itself, or when a killed run goes on.
     let temporary = try CheckpointFolder(folder.path + "/evaluated")
     try TrainedModel.write(
       parameters, into: temporary, source: source, type: .f32, dms: recipe.eviction?.settings)
     let evaluation = try HeldOutEvaluation.measure(
-      data.heldOutBatch(recipe), folder: temporary.partial, threads: options.threads, isCancelled: isCancelled)
+      data.heldOut, folder: temporary.partial, threads: options.threads, isCancelled: isCancelled)
+    guard let evaluation else { return false }
     try folder.append(
       .members([
         "step": .integer(state.step),
@@ -206,20 +220,18 @@ public final class TrainingRun {
         ]),
       ]))
     onEvent(.evaluation(step: state.step, evaluation))
+    return true
   }
 
   private func write(to path: String, ratio: Double?, _ onEvent: (Event) -> Void) throws {
-    // A run that goes on may come by here again.
-    guard !exists(path) else { return }
-    let model = try CheckpointFolder(path)
+    // A run that goes on may come by here again, and by other steps than before.
+    let model = try CheckpointFolder(path, replaces: true)
     var settings = recipe.eviction?.settings
     settings?.compressionRatio = ratio
     try TrainedModel.write(parameters, into: model, source: source, type: type, dms: settings)
     try model.finish()
     onEvent(.model(path: path))
   }
-
-  private func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
   private func line(_ loss: StepLoss, _ norm: Double) -> JSON {
     var members: [(String, JSON)] = [

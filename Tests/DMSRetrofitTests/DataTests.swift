@@ -87,6 +87,21 @@ struct DataTests {
     let predicted = document.targets.filter { $0 >= 0 }.map { tokenizer.decode([Int($0)], skippingSpecial: false) }
     #expect(predicted == ["x", "y", "<|end|>", "z", "<|end|>"])
     #expect(try conversation.document(messages, longest: 5).isEmpty)
+    // Nothing to predict is nothing to learn.
+    #expect(try conversation.document([messages[0]], longest: 100).isEmpty)
+    // A prompt that opens the reasoning, which the past does not show.
+    let reasoning = try ChatTemplate(
+      "{% for m in messages %}<|{{ m.role }}|>{{ m.content.split('</think>')[-1] }}<|end|>{% endfor %}"
+        + "{% if add_generation_prompt %}<|assistant|><think>\n{% endif %}")
+    let past = Conversation(tokenizer: tokenizer, template: reasoning, scored: .answers)
+    #expect(try past.document(messages, longest: 100) == [document])
+  }
+
+  @Test func nothingIsPredictedAfterTheEndOfAText() {
+    var batch = TokenBatch()
+    batch.append([Document([1, 9, 2, 3], last: 9), Document([9, 4])])
+    #expect(batch.ignoring(9).targets == [9, -1, 3, 9, -1, -1])
+    #expect(batch.ignoring(nil) == batch)
   }
 }
 

@@ -88,7 +88,7 @@ struct LawTests {
     }
   }
 
-  @Test func whatDoesNotTrainHasNoGradientAndDoesNotMove() throws {
+  @Test func whatTrainsAloneHasTheGradientItHasAmongAll() throws {
     let fixture = try #require(TrainingFixture.all.first { $0.name == "train-neuron" })
     let checkpoint = try Checkpoint(folder: fixture.folder)
     let layout = ParameterLayout(checkpoint.configuration)

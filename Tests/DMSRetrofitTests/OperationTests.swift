@@ -41,7 +41,7 @@ final class OperationTests {
     #expect(difference <= 1e-5 * largest, "\(name): \(difference) of \(largest)")
   }
 
-  @Test(arguments: [(1, 1, 1), (3, 5, 2), (65, 7, 33), (300, 3, 130)])
+  @Test(arguments: [(1, 1, 1), (3, 5, 2), (65, 7, 33), (300, 3, 7)])
   func linearMap(rows: Int, inputs: Int, outputs: Int) throws {
     let pool = try #require(pool)
     let arguments = [numbers(rows * inputs, 1), numbers(outputs * inputs, 2), numbers(outputs, 3)]
@@ -57,7 +57,6 @@ final class OperationTests {
     map.backward(dy.base, rows: rows, toInputs: dx.base, pool)
     map.backward(dy.base, x.base, rows: rows, toWeights: run(dw, outputs), pool)
     map.backward(dy.base, rows: rows, toBias: run(db, outputs), pool)
-    guard rows * inputs * outputs < 20_000 else { return }
     let expected = Twins.gradients(twin, arguments, c)
     expect(dx, expected[0], "dx")
     expect(dw, expected[1], "dw")

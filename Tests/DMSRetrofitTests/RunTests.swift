@@ -106,6 +106,39 @@ final class RunTests {
     }
   }
 
+  /// Stopped when an evaluation is due, it evaluates before it goes on.
+  @Test func anEvaluationThatWasDueIsMadeUpFor() throws {
+    let model = try emptyModel()
+    let recipe = try recipe(pretrain + #", "evaluateEvery": 2"#)
+    try run(recipe, model, "whole")
+    try run(recipe, model, "parts", until: 2)
+    #expect(try log("parts").count == 2)
+    try run(recipe, model, "parts", resumes: true)
+    #expect(try log("whole").count == 8)
+    #expect(try log("whole") == log("parts"))
+  }
+
+  @Test func aFinishedRunThatGoesOnReplacesItsModel() throws {
+    let model = try emptyModel()
+    let constant = #""kind": "pretrain", "weights": "bf16""#
+    func recipe(_ steps: Int) throws -> Recipe {
+      try self.recipe(constant, overrides: ["rate.schedule=constant", "stages.1.steps=\(steps)"])
+    }
+    try run(try recipe(4), model, "whole")
+    try run(try recipe(1), model, "parts")
+    #expect(try bytes("whole/model/model.safetensors") != bytes("parts/model/model.safetensors"))
+    // A killed run leaves half a model.
+    try FileManager.default.createDirectory(
+      atPath: "\(root)/parts/evaluated.partial-abcdef", withIntermediateDirectories: true)
+    try run(try recipe(4), model, "parts", resumes: true)
+    #expect(try bytes("whole/model/model.safetensors") == bytes("parts/model/model.safetensors"))
+    #expect(try JSON(file: "\(root)/parts/report.json")["steps"]?.integer == 7)
+    let files = try FileManager.default.contentsOfDirectory(atPath: "\(root)/parts")
+    #expect(files.sorted() == ["checkpoints", "log.jsonl", "model", "recipe.json", "report.json", "report.svg"])
+    let written = try SafetensorsFile(path: "\(root)/parts/model/model.safetensors")
+    #expect(written.names.allSatisfy { written.view($0)?.type == .bf16 })
+  }
+
   @Test func aPretrainingLearns() throws {
     let model = try emptyModel()
     try run(try recipe(pretrain, steps: 40), model, "learns")
@@ -114,7 +147,7 @@ final class RunTests {
     #expect((losses.first ?? 0) - (losses.last ?? 0) > 1)
   }
 
-  @Test func aFadeEndsWithoutBorrowedRowsAndMends() throws {
+  @Test func aFadeEndsWithoutBorrowedRows() throws {
     let model = try emptyModel()
     try run(try recipe(pretrain, steps: 2), model, "base")
     let fade = try recipe(#""kind": "fade", "fadeSteps": 4"#)
@@ -204,6 +237,40 @@ final class RunTests {
     #expect(problem { _ = try recipe(#""kind": "retrofit""#) }.contains("needs the key eviction"))
     #expect(problem { _ = try recipe(retrofit, overrides: ["eviction.trains=adapter"]) }.contains("cannot train"))
     #expect(problem { _ = try recipe(retrofit, overrides: ["fadeSteps=3"]) }.contains("only a fade has the key"))
+    #expect(problem { _ = try recipe(pretrain + #", "divergence": "x""#) }.contains("has no teacher"))
+    #expect(problem { _ = try recipe(pretrain, overrides: ["weights=q8"]) }.contains("one of f32, bf16, f16"))
+  }
+
+  @Test func whatWouldBeIgnoredIsRefused() {
+    #expect(problem { _ = try recipe(retrofit, overrides: ["eviction.exports=2"]) }.contains("a list of ratios"))
+    #expect(problem { _ = try recipe(retrofit, overrides: ["eviction.exports=[4]"]) }.contains("ratios from 1 to 3"))
+    let text = #"data=[{"text": "a.txt", "scored": "answers"}]"#
+    #expect(problem { _ = try recipe(pretrain, overrides: [text]) }.contains("leave scored out"))
+  }
+
+  @Test func whatNoMachineHoldsIsRefused() {
+    let size = "stages.0.size=[1,9223372036854775807]"
+    #expect(problem { _ = try recipe(pretrain, overrides: [size]) }.contains("two numbers up to"))
+    let large = ["steps=1073741824", "sequences=1048576", "length=16777216"].map { "stages.0.\($0)" }
+    #expect(problem { _ = try recipe(pretrain, overrides: large) }.contains("make fewer steps"))
+  }
+
+  @Test func aModelThatForgetsIsNotPretrained() throws {
+    let model = try emptyModel()
+    try run(try recipe(pretrain, steps: 2), model, "base")
+    try run(try recipe(retrofit), "\(root)/base/model", "taught")
+    let found = problem { try run(try recipe(pretrain), "\(root)/taught/model", "again") }
+    #expect(found.contains("has learnt to forget already"))
+  }
+
+  /// Before the first step: not one is for nothing.
+  @Test func heldOutDocumentsThatDoNotFitAreFoundAtOnce() throws {
+    let (model, data) = (try emptyModel(), "\(root)/data.jsonl")
+    let lines = ["a b", "c d"].map { #"{"messages": [{"role": "user", "content": "\#($0)"}]}"# }
+    try lines.joined(separator: "\n").write(toFile: data, atomically: true, encoding: .utf8)
+    let recipe = try recipe(pretrain, overrides: ["data=[{\"jsonl\": \"\(data)\", \"scored\": \"answers\"}]"])
+    #expect(problem { try run(recipe, model, "nothing") }.contains("with something to predict"))
+    #expect(!FileManager.default.fileExists(atPath: "\(root)/nothing"))
   }
 
   @Test func overridesReachEveryDepth() throws {

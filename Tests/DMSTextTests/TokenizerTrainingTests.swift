@@ -67,5 +67,10 @@ struct TokenizerTrainingTests {
     var unknown = options(300)
     unknown.eosToken = "</s>"
     #expect(throws: InputError.self) { try TokenizerTraining(unknown) }
+    for tokens in [[""], ["<a>", "<a>"]] {
+      var wrong = options(300)
+      wrong.added = tokens
+      #expect(throws: InputError.self) { try TokenizerTraining(wrong) }
+    }
   }
 }

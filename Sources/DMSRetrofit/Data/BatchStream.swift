@@ -99,7 +99,8 @@ public final class BatchStream {
       cursor.sources[source] = BatchCursor.Place(item: place.item + 1, document: 0)
     }
     throw InputError(
-      "no document of \(length) tokens or less among \(Self.mostEmpty)", remedy: "make the sequences longer")
+      "no document of \(length) tokens or less with something to predict among \(Self.mostEmpty)",
+      remedy: "make the sequences longer; or the chat template does not show answers as they were: score everything")
   }
 
   /// The item at a place of the shuffled rounds.

@@ -49,11 +49,11 @@ struct Conversation {
     var isAnswer = [Bool](repeating: false, count: ids.count)
     var (read, place) = (text.startIndex, 0)
     for index in messages.indices where messages[index].role == "assistant" {
-      let before = try render(messages[..<index], prompts: true)
+      let before = try prompt(messages[..<index], in: text)
       let after = try render(messages[...index], prompts: false)
       // A template may leave out of the past what an answer said in its own turn: such an answer does not count.
-      guard text.hasPrefix(before), text.hasPrefix(after), before.utf8.count < after.utf8.count else { continue }
-      let start = text.utf8.index(text.startIndex, offsetBy: before.utf8.count)
+      guard let before, text.hasPrefix(after), before < after.utf8.count else { continue }
+      let start = text.utf8.index(text.startIndex, offsetBy: before)
       let end = text.utf8.index(text.startIndex, offsetBy: after.utf8.count)
       let first = place + encode(text[read..<start]).count
       let answer = encode(text[start..<end])
@@ -62,7 +62,17 @@ struct Conversation {
       for token in first..<first + answer.count { isAnswer[token] = true }
       (read, place) = (end, first + answer.count)
     }
-    return [Document(ids, scored: isAnswer)]
+    return isAnswer.contains(true) ? [Document(ids, scored: isAnswer)] : []
+  }
+
+  /// UTF-8 bytes of the text until the answer to these messages begins; `nil` if the text does not begin with them.
+  private func prompt(_ messages: ArraySlice<ChatMessage>, in text: String) throws -> Int? {
+    let prompt = try render(messages, prompts: true)
+    if text.hasPrefix(prompt) { return prompt.utf8.count }
+    // A prompt may open the reasoning, as DeepSeek's does, which an answer of the past no longer has: then the answer begins
+    // where the two part.
+    guard text.hasPrefix(try render(messages, prompts: false)) else { return nil }
+    return zip(text.unicodeScalars, prompt.unicodeScalars).prefix { $0 == $1 }.reduce(0) { $0 + UTF8.width($1.0) }
   }
 
   private func render(_ messages: ArraySlice<ChatMessage>, prompts: Bool) throws -> String {

@@ -1,16 +1,20 @@
-// The streams of a recipe: what is learnt from, and what is held out.
+// The data of a recipe: what is learnt from, and what is held out.
 
 import DMSPlatform
 import DMSText
 
 final class TrainingData {
-  let training: BatchStream
-  private let heldOut: BatchStream
+  private let training: BatchStream
+  /// Sequences of the last stage's kind.
+  let heldOut: TokenBatch
+  /// A token after which nothing is predicted: a teacher knows nothing of what follows the end of a text.
+  private let ignored: Int?
 
   /// Held-out problems come from another seed.
   private static let heldOutSeed: UInt64 = 0x5EED_0000_0000
 
-  /// - Throws: `InputError` for data that cannot be read, a broken line, or a tokenizer that does not fit the model.
+  /// Reads what is held out, so that data of which nothing can be learnt are found before the work begins.
+  /// - Throws: `InputError` for data that cannot be read, a broken line, no document that fits, or a tokenizer that does not fit the model.
   init(_ recipe: Recipe, model: String, vocabulary: Int) throws {
     let tokenizer = try Tokenizer(folder: model)
     guard tokenizer.vocabularySize <= vocabulary else {
@@ -36,16 +40,25 @@ final class TrainingData {
       }
       return BatchStream(sources, seed: recipe.seed, isHeldOut: isHeldOut)
     }
+    ignored = recipe.kind == .pretrain ? nil : tokenizer.eosID
     training = try stream(seed: recipe.seed, isHeldOut: false)
-    heldOut = try stream(seed: recipe.seed ^ Self.heldOutSeed, isHeldOut: true)
+    let stage = recipe.stages[recipe.stages.count - 1]
+    heldOut = try stream(seed: recipe.seed ^ Self.heldOutSeed, isHeldOut: true).next(
+      sequences: recipe.evaluationSequences, length: stage.length, size: stage.size, weights: stage.weights
+    ).ignoring(ignored)
   }
 
-  /// Always the same sequences, of the last stage's kind.
-  func heldOutBatch(_ recipe: Recipe) throws -> TokenBatch {
-    let stage = recipe.stages[recipe.stages.count - 1]
-    heldOut.cursor = BatchCursor(sources: heldOut.cursor.sources.map { _ in BatchCursor.Place() })
-    return try heldOut.next(
-      sequences: recipe.evaluationSequences, length: stage.length, size: stage.size, weights: stage.weights)
+  /// Where the next step's sequences stand.
+  var cursor: BatchCursor {
+    get { training.cursor }
+    set { training.cursor = newValue }
+  }
+
+  /// The sequences of the next step.
+  func next(_ stage: Recipe.Stage) throws -> TokenBatch {
+    try training.next(
+      sequences: stage.sequences, length: stage.length, size: stage.size, weights: stage.weights
+    ).ignoring(ignored)
   }
 }
 

@@ -24,13 +24,17 @@ public struct TokenizerTraining {
   private let options: Options
   private var words: [[UInt8]: Int] = [:]
 
-  /// - Throws: `InputError` for a vocabulary that has no room for the bytes and the added tokens.
+  /// - Throws: `InputError` for a vocabulary that has no room for the bytes and the added tokens, or tokens that cannot be added.
   public init(_ options: Options) throws {
     splitter = try TextSplitter(pattern: TextSplitter.qwen2Pattern, source: "training")
     self.options = options
     let least = 256 + options.special.count + options.added.count
     guard (least...(1 << 20)).contains(options.vocabulary) else {
       throw InputError("a vocabulary of \(options.vocabulary) tokens", remedy: "use \(least) to \(1 << 20)")
+    }
+    let given = options.special + options.added
+    guard !given.contains(""), Set(given).count == given.count else {
+      throw InputError("an added token is empty or given twice", remedy: "give each token once")
     }
     for token in [options.bosToken, options.eosToken].compactMap({ $0 }) where !options.special.contains(token) {
       throw InputError("the token \(oneLine(token)) is not among the special ones", remedy: "add it to them")
