@@ -52,7 +52,14 @@ struct TrainingArguments: ParsableArguments {
         "the recipe is one to \(recipe.kind.rawValue), this is dms \(command)",
         remedy: "use dms \(recipe.kind == .pretrain ? "pretrain" : "retrofit")")
     }
-    if estimate { return print(try TrainingEstimate(recipe, model: model, threads: threads).text) }
+    let needs = try TrainingEstimate(recipe, model: model, threads: threads)
+    if estimate { return print(needs.text) }
+    let physical = MemoryAccounting.physicalBytes()
+    guard needs.bytes <= physical else {
+      throw InputError(
+        "the run needs \(byteCount(needs.bytes)) of memory, the machine has \(byteCount(physical))",
+        remedy: "set recompute, lower tokensAtOnce, or shorten the stages' sequences")
+    }
     let folder = resume ? try RunFolder.open(output) : try RunFolder.check(output)
     var options = TrainingRun.Options()
     options.threads = threads

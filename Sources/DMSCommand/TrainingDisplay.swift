@@ -64,14 +64,16 @@ func time(_ seconds: Double) -> String {
 }
 
 extension TrainingEstimate {
-  /// For people.
+  /// For people. Measures the machine.
   var text: String {
-    """
-    memory      \(byteCount(bytes)): parameters \(byteCount(parameters)), teacher \(byteCount(teacher)), gradients \
-    \(byteCount(gradients)), optimiser \(byteCount(moments)), activations \(byteCount(activations))
-    time        \(time(seconds)) for \(tokens) tokens, if every sequence is full: \
-    \(decimals(Double(tokens) / max(1e-9, seconds), 0)) tokens/s, at \
-    \(decimals(operationsPerSecond / 1e9, 0)) GFLOPS
-    """
+    let rate = measureRate()
+    let seconds = seconds(atRate: rate)
+    return """
+      memory      \(byteCount(bytes)): parameters \(byteCount(parameters)), teacher \(byteCount(teacher)), gradients \
+      \(byteCount(gradients)), optimiser \(byteCount(moments)), activations \(byteCount(activations))
+      time        \(time(seconds)) for \(tokens) tokens, if every sequence is full: \
+      \(decimals(Double(tokens) / max(1e-9, seconds), 0)) tokens/s, at \
+      \(decimals(rate / 1e9, 0)) GFLOPS
+      """
   }
 }

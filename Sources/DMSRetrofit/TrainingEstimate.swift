@@ -15,18 +15,18 @@ public struct TrainingEstimate {
   public let moments: Int
   public let activations: Int
   public var bytes: Int { parameters + teacher + gradients + moments + activations + Self.program }
-  /// Floating-point operations of all steps' matrix products, and what the machine does of them in a second.
+  /// Floating-point operations of all steps' matrix products.
   public let operations: Double
-  public let operationsPerSecond: Double
   /// Tokens, if every sequence is full.
   public let tokens: Int
-  public var seconds: Double { operations / (operationsPerSecond * Self.efficiency) }
+  private let pool: ThreadPool
 
   /// The program itself, its data and its stacks.
   private static let program = 24 << 20
   /// What a step reaches of that rate: its products are smaller and oddly shaped, and a third of it is not products.
   private static let efficiency = 0.58
 
+  /// - Throws: `InputError` for a model's folder that cannot be read.
   public init(_ recipe: Recipe, model: String, threads: Int) throws {
     let shape = try ModelConfiguration(folder: model)
     let taught = shape.taught(recipe.eviction?.settings ?? (recipe.kind == .fade ? DMSSettings() : nil))
@@ -34,6 +34,7 @@ public struct TrainingEstimate {
     let trains = recipe.eviction?.trains ?? .full
     let parts = TrainableParts(layout, trains)
     let pool = try Workers.pool(threads: threads)
+    self.pool = pool
     let longest = recipe.stages.reduce(0) { max($0, $1.length) }
     let distils = recipe.kind != .pretrain
     parameters = 4 * layout.count
@@ -58,11 +59,10 @@ public struct TrainingEstimate {
       let token = 2 * (weights * (forwards + 1) + trained) + attention * (forwards + 2.5)
       return sum + Double(stage.steps * stage.sequences * stage.length) * token
     }
-    operationsPerSecond = Self.measure(pool)
   }
 
-  /// Multiplies for a moment on all threads.
-  private static func measure(_ pool: ThreadPool) -> Double {
+  /// Floating-point operations of matrix products that this machine does in a second; multiplies for a moment.
+  public func measureRate() -> Double {
     useOneBLASThread()
     let (rows, size) = (512, 512)
     let buffers = (0..<pool.count).map { _ in FloatBuffer(3 * rows * size) }
@@ -79,4 +79,9 @@ public struct TrainingEstimate {
     let time = (0..<3).map { _ in ContinuousClock().measure { multiplyAll() } / .seconds(1) }.min() ?? 1
     return Double(2 * rows * size * size * tasks) / max(1e-9, time)
   }
+
+  /// Of all steps.
+  ///
+  /// - Parameter rate: as measured.
+  public func seconds(atRate rate: Double) -> Double { operations / (rate * Self.efficiency) }
 }
