@@ -98,7 +98,9 @@ public final class CheckpointFolder {
     let hasOld = replaces && rename(path, old) == 0
     // Of what has appeared under the name meanwhile, only an empty folder is replaced.
     guard rename(partial, path) == 0 else {
-      guard [EEXIST, ENOTEMPTY, ENOTDIR].contains(errno) else { throw cannotWrite(path, errno) }
+      let error = errno
+      if hasOld { rename(old, path) }
+      guard [EEXIST, ENOTEMPTY, ENOTDIR].contains(error) else { throw cannotWrite(path, error) }
       throw Self.exists(path)
     }
     isFinished = true

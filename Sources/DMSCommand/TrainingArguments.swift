@@ -53,7 +53,7 @@ struct TrainingArguments: ParsableArguments {
         remedy: "use dms \(recipe.kind == .pretrain ? "pretrain" : "retrofit")")
     }
     let needs = try TrainingEstimate(recipe, model: model, threads: threads)
-    if estimate { return print(needs.text) }
+    if estimate { return print(try needs.text()) }
     let physical = MemoryAccounting.physicalBytes()
     guard needs.bytes <= physical else {
       throw InputError(

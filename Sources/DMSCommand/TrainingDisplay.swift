@@ -65,8 +65,8 @@ func time(_ seconds: Double) -> String {
 
 extension TrainingEstimate {
   /// For people. Measures the machine.
-  var text: String {
-    let rate = measureRate()
+  func text() throws -> String {
+    let rate = try measureRate()
     let seconds = seconds(atRate: rate)
     return """
       memory      \(byteCount(bytes)): parameters \(byteCount(parameters)), teacher \(byteCount(teacher)), gradients \

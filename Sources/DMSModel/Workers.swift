@@ -4,12 +4,12 @@ import DMSPlatform
 
 package struct Workers {
   let topology: Topology
-  let count: Int
+  package let count: Int
   let placement: Placement
 
   /// - Parameter asked: worker threads; 0 means one per usable processor.
   /// - Throws: `InputError` for more than 1024.
-  init(asked: Int, kvHeads: Int) throws {
+  package init(asked: Int, kvHeads: Int) throws {
     topology = Topology()
     count = asked > 0 ? asked : topology.usefulThreads
     guard count <= 1024 else { throw InputError("\(count) threads are too many", remedy: "use at most 1024") }

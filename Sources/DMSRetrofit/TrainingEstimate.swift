@@ -19,7 +19,7 @@ public struct TrainingEstimate {
   public let operations: Double
   /// Tokens, if every sequence is full.
   public let tokens: Int
-  private let pool: ThreadPool
+  private let threads: Int
 
   /// The program itself, its data and its stacks.
   private static let program = 24 << 20
@@ -33,8 +33,8 @@ public struct TrainingEstimate {
     let layout = ParameterLayout(taught)
     let trains = recipe.eviction?.trains ?? .full
     let parts = TrainableParts(layout, trains)
-    let pool = try Workers.pool(threads: threads)
-    self.pool = pool
+    let workers = try Workers(asked: threads, kvHeads: 1).count
+    self.threads = workers
     let longest = recipe.stages.reduce(0) { max($0, $1.length) }
     let distils = recipe.kind != .pretrain
     parameters = 4 * layout.count
@@ -44,7 +44,7 @@ public struct TrainingEstimate {
     func decoder(_ trains: Bool) -> Int {
       TrainingDecoder.bytes(
         taught, capacity: recipe.tokensAtOnce, longest: longest, trains: trains, recomputes: recipe.recomputes,
-        threads: pool.count)
+        threads: workers)
     }
     let logits = 4 * LossHead.rowsHeld(rows: recipe.tokensAtOnce, vocabulary: shape.vocabulary) * shape.vocabulary
     activations = decoder(true) + (distils ? decoder(false) : 0) + logits * (distils ? 2 : 1)
@@ -62,7 +62,8 @@ public struct TrainingEstimate {
   }
 
   /// Floating-point operations of matrix products that this machine does in a second; multiplies for a moment.
-  public func measureRate() -> Double {
+  public func measureRate() throws -> Double {
+    let pool = try Workers.pool(threads: threads)
     useOneBLASThread()
     let (rows, size) = (512, 512)
     let buffers = (0..<pool.count).map { _ in FloatBuffer(3 * rows * size) }

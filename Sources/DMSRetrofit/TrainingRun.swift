@@ -12,6 +12,7 @@ public final class TrainingRun {
   public struct Options: Sendable {
     /// Worker threads; 0 means one per usable processor.
     public var threads = 0
+
     public init() {}
   }
 
@@ -174,6 +175,7 @@ public final class TrainingRun {
     return (loss, norm)
   }
 
+  /// What is left of the borrowed rows after the step that is done.
   private func fade() {
     guard let teacher else { return }
     let factor = Float(recipe.borrowedShare(after: state.step))
