@@ -148,16 +148,3 @@ public final class Checkpoint: Sendable {
     fileOfTensor.reduce(0) { sum, entry in files[entry.value].view(entry.key).map { add(sum, $0) } ?? sum }
   }
 }
-
-/// The names in a folder; none if it cannot be read.
-package func folderEntries(_ folder: String) -> [String] {
-  var names: [String] = []
-  if let directory = opendir(folder), let offset = MemoryLayout<dirent>.offset(of: \.d_name) {
-    defer { closedir(directory) }
-    while let entry = readdir(directory) {
-      // Not through `pointee`: an entry is shorter than the structure that declares it.
-      names.append(String(cString: (UnsafeRawPointer(entry) + offset).assumingMemoryBound(to: CChar.self)))
-    }
-  }
-  return names
-}

@@ -6,13 +6,16 @@ import DMSTensor
 import DMSText
 import Glibc
 
-/// Dropped before `finish`, it leaves nothing behind. A process that is killed leaves `NAME.partial-XXXXXX`, never NAME.
+/// Dropped before `finish`, it leaves nothing behind. A process that is killed leaves `NAME.partial-XXXXXX`, never NAME; the next
+/// one that makes NAME removes it.
 public final class CheckpointFolder {
   private let path: String
   /// Where files are written until the folder is finished.
   public let partial: String
   private let replaces: Bool
   private var isFinished = false
+  /// Tells a folder in the making from what a killed process left.
+  private var lock: FileLock?
   private static let mark = ".partial-"
 
   /// - Parameter replaces: a folder of that name gives way when this one is finished.
@@ -23,10 +26,12 @@ public final class CheckpointFolder {
     var status = stat()
     guard replaces || lstat(path, &status) != 0 else { throw Self.exists(path) }
     self.replaces = replaces
+    self.path = path
+    Self.removeLeftovers(of: path)
     var template = Array((path + Self.mark + "XXXXXX").utf8CString)
     guard mkdtemp(&template) != nil else { throw cannotWrite(path, errno) }
     partial = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-    self.path = path
+    lock = try? FileLock(folder: partial)
     // mkdtemp makes it for its owner alone; a model is as public as files are by default.
     let mask = umask(0)
     umask(mask)
@@ -38,8 +43,19 @@ public final class CheckpointFolder {
   }
 
   /// Removes what killed processes left in a folder.
-  public static func removeLeftovers(in folder: String) {
-    for name in folderEntries(folder) where name.contains(mark) { remove("\(folder)/\(name)") }
+  public static func removeLeftovers(in folder: String) { removeLeftovers(in: folder) { $0.contains(mark) } }
+
+  private static func removeLeftovers(of path: String) {
+    let name = path.lastIndex(of: "/").map { path[path.index(after: $0)...] } ?? path[...]
+    removeLeftovers(in: DMSPlatform.folder(of: path)) { $0.hasPrefix(name + mark) }
+  }
+
+  private static func removeLeftovers(in folder: String, where belongs: (String) -> Bool) {
+    for name in folderEntries(folder) where belongs(name) {
+      // Locked by a process that is still at work: it is no leftover.
+      guard let lock = try? FileLock(folder: "\(folder)/\(name)") else { continue }
+      withExtendedLifetime(lock) { remove("\(folder)/\(name)") }
+    }
   }
 
   private static func remove(_ folder: String) {

@@ -1,6 +1,7 @@
 // Rotary position embeddings as checkpoints describe them: base frequency and how it is stretched.
 
 import DMSPlatform
+import DMSText
 import Glibc
 
 public struct RopeConfiguration: Sendable, Equatable {

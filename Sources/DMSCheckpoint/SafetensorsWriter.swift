@@ -47,6 +47,8 @@ public final class SafetensorsWriter {
   }
 
   private let path: String
+  /// Where the file will be: `path`, or what it leads to as a symbolic link.
+  private let target: String
   private let partial: String
   private var descriptor: Int32
   /// Whether the file is `path.partial` already.
@@ -62,8 +64,14 @@ public final class SafetensorsWriter {
     path: String, tensors: [Declaration], metadata: KeyValuePairs<String, String> = [:], order: Order = .byType
   ) throws {
     self.path = path
-    partial = path + ".partial"
+    target = try followingLinks(path)
+    partial = target + ".partial"
     descriptor = -1
+    var status = stat()
+    // Its parts are written out of order, which only a regular file can take.
+    if stat(target, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+      throw cannotWrite(path, status.st_mode & S_IFMT == S_IFDIR ? EISDIR : ESPIPE)
+    }
     // By size and then by place, for Swift does not promise that sorting is stable.
     let ordered =
       order == .asDeclared
@@ -93,7 +101,7 @@ public final class SafetensorsWriter {
     while (8 + header.count) % order.headerAlignment != 0 { header.append(UInt8(ascii: " ")) }
     let data = 8 + header.count
     places = places.mapValues { data + $0.lowerBound..<data + $0.upperBound }
-    descriptor = open(folder(of: path), nameless | O_RDWR | O_CLOEXEC, 0o644)
+    descriptor = open(folder(of: target), nameless | O_RDWR | O_CLOEXEC, 0o644)
     isNamed = descriptor < 0
     // Some file systems know no file without a name.
     if isNamed { descriptor = open(partial, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644) }
@@ -136,10 +144,10 @@ public final class SafetensorsWriter {
       guard linkat(AT_FDCWD, own, AT_FDCWD, partial, AT_SYMLINK_FOLLOW) == 0 else { throw failure(errno) }
       isNamed = true
     }
-    guard rename(partial, path) == 0 else { throw failure(errno) }
+    guard rename(partial, target) == 0 else { throw failure(errno) }
     close(descriptor)
     descriptor = -1
-    syncFolder(of: path)
+    syncFolder(of: target)
   }
 
   private func writeAll(_ bytes: UnsafeRawBufferPointer, at start: Int) throws {
@@ -159,48 +167,3 @@ public final class SafetensorsWriter {
 /// A file without a name: it vanishes with the process that made it, however that ends. Linux's O_TMPFILE, a macro that
 /// Swift does not see.
 private let nameless = 0o20_000_000 | O_DIRECTORY
-
-private func folder(of path: String) -> String {
-  guard let slash = path.lastIndex(of: "/") else { return "." }
-  return slash == path.startIndex ? "/" : String(path[..<slash])
-}
-
-func cannotWrite(_ path: String, _ code: Int32) -> InputError {
-  InputError("cannot be written: \(systemMessage(code))", at: path, remedy: "choose a folder that exists and has room")
-}
-
-/// Makes a rename durable, where the file system can.
-func syncFolder(of path: String) {
-  let folder = path.lastIndex(of: "/").map { path[...$0] } ?? "."
-  let descriptor = open(String(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-  guard descriptor >= 0 else { return }
-  fsync(descriptor)
-  close(descriptor)
-}
-
-/// Replaces a small file by another: written beside it, made durable, then renamed. Whoever reads `path` meets the old file
-/// or the new one, whole.
-/// - Throws: `InputError` that names `path`; it is as it was then, and nothing is left beside it.
-package func writeAtomically(_ bytes: [UInt8], to path: String) throws {
-  let partial = path + ".partial"
-  let descriptor = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-  guard descriptor >= 0 else { throw cannotWrite(path, errno) }
-  var done = 0
-  var code: Int32 = 0
-  while code == 0, done < bytes.count {
-    let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress.map { $0 + done }, bytes.count - done) }
-    // A write of nothing sets no error number.
-    if count > 0 { done += count } else if count == 0 { code = ENOSPC } else if errno != EINTR { code = errno }
-  }
-  if code == 0, fsync(descriptor) != 0 { code = errno }
-  close(descriptor)
-  if code == 0, rename(partial, path) != 0 { code = errno }
-  guard code == 0 else {
-    unlink(partial)
-    throw cannotWrite(path, code)
-  }
-  syncFolder(of: path)
-}
-
-/// A JSON string literal.
-package func quoted(_ text: String) -> String { text.jsonLiteral }

@@ -4,6 +4,7 @@ import DMSCheckpoint
 import DMSKernels
 import DMSModel
 import DMSPlatform
+import DMSText
 
 struct BenchReport {
   let decoder: Decoder

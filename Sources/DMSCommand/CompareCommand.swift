@@ -3,6 +3,7 @@
 import ArgumentParser
 import DMSCheckpoint
 import DMSPlatform
+import DMSText
 
 struct CompareCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -4,6 +4,7 @@ import DMSCache
 import DMSCheckpoint
 import DMSEvaluation
 import DMSModel
+import DMSText
 
 struct PerplexityReport {
   let model: String

@@ -3,6 +3,7 @@
 import DMSCache
 import DMSCheckpoint
 import DMSGeneration
+import DMSText
 
 struct Summary {
   let prompt: Int

@@ -3,6 +3,7 @@
 import DMSCache
 import DMSCheckpoint
 import DMSEvaluation
+import DMSText
 
 struct TaskReport {
   private let results: [(model: String, records: [TaskEvaluation.Record])]

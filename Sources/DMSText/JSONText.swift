@@ -69,3 +69,6 @@ extension String {
     return out + "\""
   }
 }
+
+/// A JSON string literal.
+package func quoted(_ text: String) -> String { text.jsonLiteral }

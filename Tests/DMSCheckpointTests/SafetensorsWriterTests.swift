@@ -1,6 +1,7 @@
 // Writing safetensors: what is written is read back, and what fails leaves nothing behind.
 
 import DMSCheckpoint
+import DMSPlatform
 import DMSTensor
 import Testing
 
