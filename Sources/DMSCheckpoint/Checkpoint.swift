@@ -139,6 +139,16 @@ public final class Checkpoint: Sendable {
     return fileOfTensor[bare].map { (files[$0], bare) }
   }
 
+  /// The first tensor, file by file, of which something holds.
+  package func firstTensor(where holds: (TensorView) -> Bool) -> (name: String, path: String)? {
+    for (index, file) in files.enumerated() {
+      for name in file.names where fileOfTensor[name] == index {
+        if let view = file.view(name), holds(view) { return (name, file.path) }
+      }
+    }
+    return nil
+  }
+
   /// Bytes of all tensors.
   public var weightBytes: Int { fold { $0 + $1.bytes.count } }
   /// Numbers in all tensors; of weights in blocks, those that they stand for.

@@ -31,18 +31,25 @@ enum Main {
       try finishOutput()
     } catch let error as InputError {
       printError("dms: \(error)")
-      exit(1)
+      end(1)
     } catch let code as ExitCode {
-      exit(code.rawValue)
+      end(code.rawValue)
     } catch {
       let message = DMSCommand.fullMessage(for: error)
       if DMSCommand.exitCode(for: error) == .success {
         print(message)
-        exit(0)
+        end(0)
       }
       printError(message)
-      exit(2)
+      end(2)
     }
+    end(0)
+  }
+
+  /// Whatever threads of libraries are still doing, the command has ended.
+  private static func end(_ code: Int32) -> Never {
+    fflush(nil)
+    _exit(code)
   }
 }
 

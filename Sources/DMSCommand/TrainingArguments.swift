@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import DMSCheckpoint
+import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSRetrofit
@@ -52,8 +53,9 @@ struct TrainingArguments: ParsableArguments {
         "the recipe is one to \(recipe.kind.rawValue), this is dms \(command)",
         remedy: "use dms \(recipe.kind == .pretrain ? "pretrain" : "retrofit")")
     }
-    let needs = try TrainingEstimate(recipe, model: model, threads: threads)
-    if estimate { return print(try needs.text()) }
+    let machine = try Machine(threads: threads)
+    let needs = try TrainingEstimate(recipe, model: model, on: machine)
+    if estimate { return print(needs.text()) }
     let physical = MemoryAccounting.physicalBytes()
     guard needs.bytes <= physical else {
       throw InputError(
@@ -61,9 +63,7 @@ struct TrainingArguments: ParsableArguments {
         remedy: "set recompute, lower tokensAtOnce, or shorten the stages' sequences")
     }
     let folder = resume ? try RunFolder.open(output) : try RunFolder.check(output)
-    var options = TrainingRun.Options()
-    options.threads = threads
-    let training = try TrainingRun(recipe, model: model, folder: folder, resumes: resume, options: options)
+    let training = try TrainingRun(recipe, model: model, folder: folder, resumes: resume, on: machine)
     try folder.begin(recipe)
     let display = TrainingDisplay(recipe)
     let end = try training.run(isCancelled: { Interrupt.isRequested }) { display.show($0) }

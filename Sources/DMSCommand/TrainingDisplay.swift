@@ -1,5 +1,6 @@
 // How far a training run is: a bar on a terminal, now and then a line elsewhere.
 
+import DMSPlatform
 import DMSRetrofit
 import Glibc
 
@@ -65,8 +66,8 @@ func time(_ seconds: Double) -> String {
 
 extension TrainingEstimate {
   /// For people. Measures the machine.
-  func text() throws -> String {
-    let rate = try measureRate()
+  func text() -> String {
+    let rate = measureRate()
     let seconds = seconds(atRate: rate)
     return """
       memory      \(byteCount(bytes)): parameters \(byteCount(parameters)), teacher \(byteCount(teacher)), gradients \

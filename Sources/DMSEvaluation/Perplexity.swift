@@ -5,6 +5,7 @@
 
 import DMSCache
 import DMSCheckpoint
+import DMSKernels
 import DMSModel
 import DMSPlatform
 
@@ -70,7 +71,7 @@ public struct Perplexity: Sendable {
     public var window: Int?
     /// Receives the share of the text that is read.
     public var progress: ((Double) -> Void)?
-    /// Asked between chunks; what was measured until then is the result.
+    /// Asked between layers of a chunk; what was measured until then is the result.
     public var isCancelled: () -> Bool = { false }
 
     public init() {}
@@ -122,7 +123,7 @@ extension Perplexity {
       precondition(engine !== reference, "two engines")
       self.engine = engine
       self.reference = reference
-      pool = try ThreadPool(threads: engine.threads)
+      pool = engine.machine.pool
       let (own, others) = (engine.decoder.configuration, reference?.decoder.configuration)
       comparesDecisions =
         own.dms != nil && others?.dms != nil && own.layers == others?.layers && own.kvHeads == others?.kvHeads
@@ -146,9 +147,11 @@ extension Perplexity {
         let (cache, referenceCache) = (try engine.makeCache(), try reference?.makeCache())
         // What follows the last token is not known, so it is not read.
         for start in stride(from: first, to: text.endIndex - 1, by: Perplexity.chunk) {
-          if options.isCancelled() { return }
           let end = min(text.endIndex - 1, start + Perplexity.chunk)
-          try readChunk(Array(ids[start..<end]), targets: Array(ids[start + 1...end]), cache, referenceCache)
+          do {
+            try readChunk(
+              Array(ids[start..<end]), targets: Array(ids[start + 1...end]), cache, referenceCache, options.isCancelled)
+          } catch is CancellationError { return }
           options.progress?(Double(end + 1) / Double(ids.count))
         }
         result.windows += 1
@@ -158,19 +161,21 @@ extension Perplexity {
     }
 
     private func readChunk(
-      _ ids: [Int], targets: [Int], _ cache: SequenceCache, _ referenceCache: SequenceCache?
+      _ ids: [Int], targets: [Int], _ cache: SequenceCache, _ referenceCache: SequenceCache?,
+      _ isCancelled: () -> Bool
     ) throws {
       referenceLogits.removeAll(keepingCapacity: true)
       if let reference, let referenceCache {
-        try reference.prefill(ids, into: referenceCache) { _, logits in
-          self.referenceLogits.append(contentsOf: logits)
-        }
+        try reference.prefill(
+          ids, into: referenceCache, onLogits: { self.referenceLogits.append(contentsOf: $1) }, isCancelled: isCancelled
+        )
       }
       var done = 0
-      try engine.prefill(ids, into: cache) { rows, logits in
+      let onLogits = { (rows: Int, logits: UnsafeBufferPointer<Float>) in
         try self.score(logits, Array(targets[done..<done + rows]), after: done)
         done += rows
       }
+      try engine.prefill(ids, into: cache, onLogits: onLogits, isCancelled: isCancelled)
       if comparesDecisions { compareDecisions() }
     }
 

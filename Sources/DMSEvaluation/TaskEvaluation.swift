@@ -3,6 +3,7 @@
 
 import DMSCache
 import DMSGeneration
+import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSText
@@ -43,29 +44,34 @@ public struct TaskEvaluation: Sendable {
   private static let longestAnswer = 400
 
   /// - Parameters:
+  ///   - machine: what the model runs on.
   ///   - progress: receives the share of the problems that is done.
-  ///   - isCancelled: asked between problems; what was found until then is the result.
+  ///   - isCancelled: asked between steps; what was found until then is the result.
   /// - Throws: `InputError` for a model without a chat template.
   public init(
-    _ problems: [Problem], on model: LanguageModel, options: Engine.Options, progress: ((Double) -> Void)? = nil,
-    isCancelled: () -> Bool = { false }
+    _ problems: [Problem], by model: LanguageModel, on machine: Machine, options: Engine.Options,
+    progress: ((Double) -> Void)? = nil, isCancelled: () -> Bool = { false }
   ) throws {
-    let engine = try Engine(model.decoder, options)
+    let engine = try Engine(model.decoder, on: machine, options)
     for (index, problem) in problems.enumerated() {
-      if isCancelled() { return }
-      records.append(try Self.answer(problem, model, engine))
+      guard let record = try Self.answer(problem, model, engine, isCancelled) else { return }
+      records.append(record)
       progress?(Double(index + 1) / Double(problems.count))
     }
   }
 
-  private static func answer(_ problem: Problem, _ model: LanguageModel, _ engine: Engine) throws -> Record {
-    let ids = try model.prompt([ChatMessage(role: "user", content: problem.prompt)], thinking: nil).ids
-    let session = try Session(engine)
-    try session.resume(ids)
-    var sampler = Sampler(SamplingOptions(), vocabulary: model.decoder.configuration.vocabulary)
-    let generation = try session.generate(&sampler, eosIDs: model.eosIDs, maxTokens: longestAnswer) { _ in true }
-    let response = model.tokenizer.decode(generation.ids, skippingSpecial: true)
-    return Record(problem: problem, response: response, ledger: session.cache.ledger)
+  /// Greedy, whatever the model's makers wish. `nil` if it was cancelled.
+  private static func answer(
+    _ problem: Problem, _ model: LanguageModel, _ engine: Engine, _ isCancelled: () -> Bool
+  ) throws -> Record? {
+    var prompt = try model.prompt([ChatMessage(role: "user", content: problem.prompt)])
+    prompt.stable = nil
+    var options = AnswerOptions(model)
+    options.sampling = SamplingOptions()
+    options.maxTokens = longestAnswer
+    let answer = try model.answer(prompt, in: Session(engine), options, isCancelled: isCancelled)
+    guard answer.generation.reason != .cancelled else { return nil }
+    return Record(problem: problem, response: answer.text, ledger: answer.ledger)
   }
 }
 

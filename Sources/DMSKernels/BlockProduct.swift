@@ -165,16 +165,24 @@ public struct VectorQuantization: ParallelWork {
   let columns: Int
   let result: BlockVectors
   let instructions: InstructionSet
+  let faults: RowFaults.Stage?
 
-  /// - Parameter input: `[S, K]`.
-  public init(_ input: UnsafePointer<Float>, columns: Int, to result: BlockVectors, instructions: InstructionSet) {
+  /// - Parameters:
+  ///   - input: `[S, K]`.
+  ///   - faults: learns of vectors that are not finite, which blocks cannot tell from zeros.
+  public init(
+    _ input: UnsafePointer<Float>, columns: Int, to result: BlockVectors, instructions: InstructionSet,
+    faults: RowFaults.Stage? = nil
+  ) {
     self.input = input
     self.columns = columns
     self.result = result
     self.instructions = instructions
+    self.faults = faults
   }
 
   public func run(task vector: Int, worker: Int) {
+    faults?.check(input + vector * columns, columns, row: vector)
     result.quantize(input + vector * columns, columns: columns, index: vector, instructions)
   }
 }

@@ -13,15 +13,17 @@ public struct ResidualNorm: ParallelWork {
   let gain: UnsafePointer<Float>
   let epsilon: Float
   let output: UnsafeMutablePointer<Float>
+  let faults: RowFaults.Stage?
 
   /// - Parameters:
   ///   - x: `[rows, size]`, updated.
   ///   - delta: `[rows, size]`; `nil` adds nothing.
   ///   - gain: `[size]`.
   ///   - output: `[rows, size]`.
+  ///   - faults: learns of rows that are not finite, once `delta` is in them.
   public init(
     x: UnsafeMutablePointer<Float>, delta: UnsafePointer<Float>?, rows: Int, size: Int, gain: UnsafePointer<Float>,
-    epsilon: Float, output: UnsafeMutablePointer<Float>
+    epsilon: Float, output: UnsafeMutablePointer<Float>, faults: RowFaults.Stage? = nil
   ) {
     self.x = x
     self.delta = delta
@@ -30,6 +32,7 @@ public struct ResidualNorm: ParallelWork {
     self.gain = gain
     self.epsilon = epsilon
     self.output = output
+    self.faults = faults
   }
 
   public var tasks: Int { (rows + Self.rowsPerTask - 1) / Self.rowsPerTask }
@@ -40,8 +43,10 @@ public struct ResidualNorm: ParallelWork {
     if let delta {
       for index in first * size..<(first + count) * size { x[index] += delta[index] }
     }
-    rmsNorm(
-      x + first * size, count: count, size: size, stride: size, gain: gain, epsilon: epsilon,
-      output: output + first * size)
+    for row in first..<first + count {
+      let isFinite = rmsNorm(
+        x + row * size, count: 1, size: size, stride: size, gain: gain, epsilon: epsilon, output: output + row * size)
+      if !isFinite { faults?.note(row: row) }
+    }
   }
 }

@@ -11,14 +11,14 @@ public final class MemoryBandwidth {
 
   /// - Parameters:
   ///   - bytes: rounded down to whole slices of 256 · 256 bytes.
-  ///   - threads: readers.
-  public init(bytes: Int = 512 << 20, threads: Int) throws {
+  ///   - pool: the readers.
+  public init(bytes: Int = 512 << 20, on pool: ThreadPool) {
     let size = max(1, bytes / (Self.slices * 256)) * Self.slices * 256
     self.bytes = .allocate(byteCount: size, alignment: 64)
     self.bytes.initializeMemory(as: UInt8.self, repeating: 1)
     sums = .allocate(capacity: Self.slices)
     sums.initialize(repeating: 0, count: Self.slices)
-    pool = try ThreadPool(threads: threads)
+    self.pool = pool
   }
 
   deinit {

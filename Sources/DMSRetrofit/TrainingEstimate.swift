@@ -19,7 +19,7 @@ public struct TrainingEstimate {
   public let operations: Double
   /// Tokens, if every sequence is full.
   public let tokens: Int
-  private let threads: Int
+  private let machine: Machine
 
   /// The program itself, its data and its stacks.
   private static let program = 24 << 20
@@ -27,14 +27,13 @@ public struct TrainingEstimate {
   private static let efficiency = 0.58
 
   /// - Throws: `InputError` for a model's folder that cannot be read.
-  public init(_ recipe: Recipe, model: String, threads: Int) throws {
+  public init(_ recipe: Recipe, model: String, on machine: Machine) throws {
     let shape = try ModelConfiguration(folder: model)
     let taught = shape.taught(recipe.eviction?.settings ?? (recipe.kind == .fade ? DMSSettings() : nil))
     let layout = ParameterLayout(taught)
     let trains = recipe.eviction?.trains ?? .full
     let parts = TrainableParts(layout, trains)
-    let workers = try Workers(asked: threads, kvHeads: 1).count
-    self.threads = workers
+    self.machine = machine
     let longest = recipe.stages.reduce(0) { max($0, $1.length) }
     let distils = recipe.kind != .pretrain
     parameters = 4 * layout.count
@@ -44,7 +43,7 @@ public struct TrainingEstimate {
     func decoder(_ trains: Bool) -> Int {
       TrainingDecoder.bytes(
         taught, capacity: recipe.tokensAtOnce, longest: longest, trains: trains, recomputes: recipe.recomputes,
-        threads: workers)
+        threads: machine.threads)
     }
     let logits = 4 * LossHead.rowsHeld(rows: recipe.tokensAtOnce, vocabulary: shape.vocabulary) * shape.vocabulary
     activations = decoder(true) + (distils ? decoder(false) : 0) + logits * (distils ? 2 : 1)
@@ -62,9 +61,8 @@ public struct TrainingEstimate {
   }
 
   /// Floating-point operations of matrix products that this machine does in a second; multiplies for a moment.
-  public func measureRate() throws -> Double {
-    let pool = try Workers.pool(threads: threads)
-    useOneBLASThread()
+  public func measureRate() -> Double {
+    let pool = machine.pool
     let (rows, size) = (512, 512)
     let buffers = (0..<pool.count).map { _ in FloatBuffer(3 * rows * size) }
     let tasks = 8 * pool.count

@@ -9,13 +9,6 @@ import DMSTensor
 import DMSText
 
 public final class TrainingRun {
-  public struct Options: Sendable {
-    /// Worker threads; 0 means one per usable processor.
-    public var threads = 0
-
-    public init() {}
-  }
-
   /// How far a run is.
   public struct Progress: Sendable {
     public let step: Int
@@ -40,8 +33,8 @@ public final class TrainingRun {
   public let folder: RunFolder
   public let layout: ParameterLayout
   private let source: String
-  private let options: Options
-  private let pool: ThreadPool
+  private let machine: Machine
+  private var pool: ThreadPool { machine.pool }
   private let parameters: Parameters
   private let parts: TrainableParts
   private let optimizer: AdamW
@@ -56,17 +49,15 @@ public final class TrainingRun {
   ///   - model: the folder of the model that is trained; a pretraining may do without weights.
   ///   - resumes: goes on from the last checkpoint in `folder`.
   /// - Throws: `InputError` for data or a model that cannot be used, before anything is written.
-  public init(_ recipe: Recipe, model: String, folder: RunFolder, resumes: Bool, options: Options) throws {
+  public init(_ recipe: Recipe, model: String, folder: RunFolder, resumes: Bool, on machine: Machine) throws {
     self.recipe = recipe
     self.folder = folder
     source = model
-    self.options = options
+    self.machine = machine
     let start = try Self.start(recipe, model: model)
     layout = start.parameters.layout
     parameters = start.parameters
     type = recipe.weights?.type ?? start.type
-    pool = try Workers.pool(threads: options.threads)
-    useOneBLASThread()
     let trains = recipe.eviction?.trains ?? .full
     parts = TrainableParts(layout, trains)
     optimizer = AdamW(parts, recipe.optimizer)
@@ -196,7 +187,7 @@ public final class TrainingRun {
   private func finish(isCancelled: () -> Bool, _ onEvent: (Event) -> Void) throws -> Bool {
     try write(to: folder.model, ratio: recipe.eviction?.ratio, onEvent)
     let evaluation = try HeldOutEvaluation.measure(
-      data.heldOut, folder: folder.model, threads: options.threads, isCancelled: isCancelled)
+      data.heldOut, folder: folder.model, on: machine, isCancelled: isCancelled)
     guard let evaluation else { return false }
     onEvent(.evaluation(step: state.step, evaluation))
     try RunReport(folder, recipe, model: source, evaluation).write()
@@ -210,7 +201,7 @@ public final class TrainingRun {
     try TrainedModel.write(
       parameters, into: temporary, source: source, type: .f32, dms: recipe.eviction?.settings)
     let evaluation = try HeldOutEvaluation.measure(
-      data.heldOut, folder: temporary.partial, threads: options.threads, isCancelled: isCancelled)
+      data.heldOut, folder: temporary.partial, on: machine, isCancelled: isCancelled)
     guard let evaluation else { return false }
     try folder.append(
       .members([

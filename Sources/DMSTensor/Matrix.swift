@@ -19,6 +19,10 @@ public struct Matrix: @unchecked Sendable {
   }
 
   public var bytes: Int { rows * columns * type.size }
+  /// All of it.
+  public var view: TensorView {
+    TensorView(type: type, shape: [rows, columns], bytes: UnsafeRawBufferPointer(start: base, count: bytes))
+  }
 
   @inlinable
   public func row(_ index: Int) -> UnsafeRawPointer { base + index * columns * type.size }

@@ -1,6 +1,7 @@
 // The training's decoder is the model that runs, dense and with hard decisions; noise and rates are what they are said to be.
 
 import DMSCheckpoint
+import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSTensor
@@ -36,12 +37,12 @@ struct LawTests {
     head.forward(decoder.hidden, rows: batch.rows, to: logits.base, pool)
     let found = (0..<logits.count).map { logits.base[$0] }
 
+    let machine = try Machine(threads: 2)
     var options = Engine.Options()
-    options.threads = 2
     options.eviction = evicts
     options.kvType = .f32
     options.context = 100
-    let engine = try Engine(Decoder(checkpoint), options)
+    let engine = try Engine(Decoder(checkpoint, on: machine), on: machine, options)
     var expected: [Float] = []
     for text in texts {
       try engine.prefill(text, into: try engine.makeCache()) { _, rows in expected.append(contentsOf: rows) }

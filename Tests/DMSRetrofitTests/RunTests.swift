@@ -2,6 +2,7 @@
 
 import DMSCheckpoint
 import DMSEvaluation
+import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSText
@@ -61,9 +62,7 @@ final class RunTests {
     _ recipe: Recipe, _ model: String, _ name: String, threads: Int = 2, until: Int = .max, resumes: Bool = false
   ) throws -> TrainingRun.End {
     let folder = RunFolder(path: "\(root)/\(name)")
-    var options = TrainingRun.Options()
-    options.threads = threads
-    let run = try TrainingRun(recipe, model: model, folder: folder, resumes: resumes, options: options)
+    let run = try TrainingRun(recipe, model: model, folder: folder, resumes: resumes, on: Machine(threads: threads))
     try folder.begin(recipe)
     var step = 0
     return try run.run(isCancelled: { step >= until }) { if case .step(let progress) = $0 { step = progress.step } }
@@ -180,7 +179,7 @@ final class RunTests {
     #expect(before.names == after.names)
     for name in before.names { #expect(before.view(name)?.shape == after.view(name)?.shape) }
     #expect(try Checkpoint(folder: "\(root)/taught/model").configuration.dms?.window == 4)
-    _ = try Decoder(Checkpoint(folder: "\(root)/taught/model"))
+    _ = try Decoder(Checkpoint(folder: "\(root)/taught/model"), on: Machine(threads: 1))
   }
 
   @Test func aRunEndsWithItsReport() throws {
