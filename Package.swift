@@ -40,7 +40,9 @@ let package = Package(
       dependencies: [
         "CKernels", "DMSPlatform", "DMSTensor", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel",
         "DMSGeneration", "DMSEvaluation",
-      ]),
+      ],
+      // A link to Models/recipes: recipes travel with the program.
+      resources: [.embedInCode("Recipes")]),
     .target(
       name: "DMS",
       dependencies: [
@@ -72,7 +74,7 @@ let package = Package(
       dependencies: [
         "DMSRetrofit", "DMSEvaluation", "DMSModel", "DMSCheckpoint", "DMSText", "DMSTensor", "DMSPlatform",
       ]),
-    .testTarget(name: "DMSCommandTests", dependencies: ["DMSCommand", "DMSCheckpoint"]),
+    .testTarget(name: "DMSCommandTests", dependencies: ["DMSCommand", "DMSCheckpoint", "DMSRetrofit"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -110,6 +110,8 @@ public final class Parameters {
     values = FloatBuffer(layout.count)
   }
 
+  static func bytes(_ layout: ParameterLayout) -> Int { MemoryLayout<Float>.stride * layout.count }
+
   /// A checkpoint's, widened. An adapter that the checkpoint lacks starts with W = 0 and a norm of ones, so that the offset
   /// alone decides (DMS, section 4).
   /// - Throws: `InputError` for a tensor that is missing or has the wrong shape or type.
