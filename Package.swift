@@ -42,7 +42,9 @@ let package = Package(
       dependencies: [
         "CKernels", "DMSPlatform", "DMSTensor", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel",
         "DMSGeneration", "DMSEvaluation",
-      ]),
+      ],
+      // A link to Models/recipes: recipes travel with the program.
+      resources: [.embedInCode("Recipes")]),
     .target(
       name: "DMS",
       dependencies: [
@@ -75,7 +77,7 @@ let package = Package(
         "DMSRetrofit", "DMSEvaluation", "DMSModel", "DMSKernels", "DMSCheckpoint", "DMSText", "DMSTensor",
         "DMSPlatform",
       ]),
-    .testTarget(name: "DMSCommandTests", dependencies: ["DMSCommand", "DMSCheckpoint"]),
+    .testTarget(name: "DMSCommandTests", dependencies: ["DMSCommand", "DMSCheckpoint", "DMSRetrofit"]),
   ],
   swiftLanguageModes: [.v6]
 )

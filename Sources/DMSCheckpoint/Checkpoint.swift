@@ -149,6 +149,13 @@ public final class Checkpoint: Sendable {
     return nil
   }
 
+  /// The error of a tensor that holds NaN or an infinity.
+  package static func notFinite(_ tensor: String, at path: String) -> InputError {
+    InputError(
+      "tensor \(quoted(tensor)) holds numbers that are not finite", at: path,
+      remedy: "download the checkpoint again; of a training, take an earlier one")
+  }
+
   /// Bytes of all tensors.
   public var weightBytes: Int { fold { $0 + $1.bytes.count } }
   /// Numbers in all tensors; of weights in blocks, those that they stand for.

@@ -78,14 +78,16 @@ public struct FiniteScan: ParallelWork {
     self.found = found
   }
 
-  /// Whether all numbers of a tensor are finite; those of other types always are. Reads it once, on all threads.
-  public static func areFinite(_ view: TensorView, on pool: ThreadPool) -> Bool {
+  /// Whether all numbers of a tensor are finite; those of other types always are. Reads it once.
+  /// - Parameter pool: `nil` leaves it to the calling thread.
+  public static func areFinite(_ view: TensorView, on pool: ThreadPool? = nil) -> Bool {
     guard [.f32, .bf16, .f16].contains(view.type) else { return true }
     let found = UnsafeMutablePointer<Atomic<Bool>>.allocate(capacity: 1)
     defer { found.deallocate() }
     found.initialize(to: Atomic(false))
     let tasks = (view.bytes.count + bytesPerTask - 1) / bytesPerTask
-    pool.run(tasks: tasks, FiniteScan(view.bytes, view.type, found))
+    let scan = FiniteScan(view.bytes, view.type, found)
+    if let pool { pool.run(tasks: tasks, scan) } else { for task in 0..<tasks { scan.run(task: task, worker: 0) } }
     return !found.pointee.load(ordering: .relaxed)
   }
 

@@ -108,7 +108,7 @@ public struct CheckpointConversion {
     guard source.isConverted, let (weights, bytes) = try conversion.converted(source.view, source.name, of: folder)
     else {
       guard FiniteScan.areFinite(source.view, on: machine.pool) else {
-        throw Decoder.notFinite(source.name, at: folder)
+        throw Checkpoint.notFinite(source.name, at: folder)
       }
       return try writer.write(source.view.bytes, to: source.name)
     }

@@ -173,7 +173,9 @@ struct WeightSource {
     let view = try checkpoint.tensor(name, shape: [count])
     onTensor?(name, view, .kept)
     if let base = view.bytes.baseAddress { widen(base, view.type, count, to: buffer.base) }
-    guard FiniteScan.areFinite(view, on: conversion.pool) else { throw Decoder.notFinite(name, at: checkpoint.folder) }
+    guard FiniteScan.areFinite(view, on: conversion.pool) else {
+      throw Checkpoint.notFinite(name, at: checkpoint.folder)
+    }
     return buffer
   }
 

@@ -33,7 +33,7 @@ extension Decoder {
   /// numbers.
   func error(after stage: Stage, on machine: Machine) -> InputError {
     if let tensor = checkpoint?.firstTensor(where: { !FiniteScan.areFinite($0, on: machine.pool) }) {
-      return Self.notFinite(tensor.name, at: tensor.path)
+      return Checkpoint.notFinite(tensor.name, at: tensor.path)
     }
     let place =
       switch stage {
@@ -44,12 +44,5 @@ extension Decoder {
     return InputError(
       "\(place) numbers that are not finite", at: checkpoint?.folder,
       remedy: "its weights are damaged or too large: use another checkpoint")
-  }
-
-  /// The error of a tensor that holds NaN or an infinity.
-  static func notFinite(_ name: String, at path: String) -> InputError {
-    InputError(
-      "tensor \"\(name)\" holds numbers that are not finite", at: path,
-      remedy: "download the checkpoint again; of a training, take an earlier one")
   }
 }

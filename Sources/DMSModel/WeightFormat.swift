@@ -93,7 +93,7 @@ final class WeightConversion {
     _ source: TensorView, _ name: String, of folder: String
   ) throws -> (weights: Weights, bytes: OwnedBytes)? {
     guard changes(Matrix(source)) else { return converted(Matrix(source)) }
-    guard FiniteScan.areFinite(source, on: pool) else { throw Decoder.notFinite(name, at: folder) }
+    guard FiniteScan.areFinite(source, on: pool) else { throw Checkpoint.notFinite(name, at: folder) }
     let result = converted(Matrix(source))
     if case .stored(let matrix)? = result?.weights, !FiniteScan.areFinite(matrix.view, on: pool) {
       throw InputError(

@@ -3,9 +3,6 @@
 import Glibc
 
 public enum MemoryAccounting {
-  /// Bytes of the machine's memory.
-  public static func physicalBytes() -> Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
-
   /// Bytes of physical memory that the process occupies now; 0 where /proc is absent.
   public static func residentBytes() -> Int {
     let fields = readSmallFile("/proc/self/statm")?.split(separator: " ") ?? []

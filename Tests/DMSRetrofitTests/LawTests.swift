@@ -99,7 +99,7 @@ struct LawTests {
     #expect(parts.count == layout.shape.layers * layout.shape.kvHeads * layout.shape.hidden)
     let parameters = try Parameters(layout, from: checkpoint)
     let some = TrainingStep(
-      parameters, trains: parts, teacher: Teacher(parameters, zeroesBorrowed: true), divergence: .studentTeacher,
+      parameters, trains: parts, teacher: Teacher(parameters, zeroesBorrowed: true),
       capacity: 100, recomputes: false, pool: try ThreadPool(threads: 2))
     _ = some.run(try fixture.batch(), try fixture.eviction())
     for part in parts.parts {
@@ -129,7 +129,7 @@ struct LawTests {
     }
     func step(_ parameters: Parameters) -> TrainingStep {
       TrainingStep(
-        parameters, trains: TrainableParts(layout, .full), teacher: nil, divergence: .studentTeacher, capacity: 500,
+        parameters, trains: TrainableParts(layout, .full), teacher: nil, capacity: 500,
         recomputes: false, pool: pool)
     }
     let parameters = try Parameters(layout, from: checkpoint)

@@ -47,23 +47,23 @@ final class RunTests {
           {"seed": 5, "stages": [{"steps": \(steps / 2), "sequences": 3, "length": 150, "size": [30, 60]},
             {"steps": \(steps - steps / 2), "sequences": 2, "length": 200, "size": [30, 90]}],
            "data": [{"task": "retrieval"}, {"task": "sums", "weight": 0.5, "scored": "answers"}],
-           "rate": {"peak": 0.01, "warmUp": 2, "schedule": "cosine"}, "tokensAtOnce": 300, "evaluationSequences": 2,
+           "rate": {"peak": 0.01, "warm_up": 2, "schedule": "cosine"}, "tokens_at_once": 300, "evaluation_sequences": 2,
            \(more)}
           """, source: "recipe"), source: "recipe", overrides: overrides)
   }
 
-  private let pretrain = #""kind": "pretrain", "checkpointEvery": 2"#
+  private let pretrain = #""kind": "pretrain", "checkpoint_every": 2"#
   private let retrofit =
-    #""kind": "retrofit", "checkpointEvery": 2, "eviction": {"window": 4, "alphaScale": 10, "alphaOffset": 1, "tau": 0.5, "ratio": 3, "stepsPerRatio": 2, "exports": [2]}"#
+    #""kind": "retrofit", "checkpoint_every": 2, "eviction": {"window": 4, "alpha_scale": 10, "alpha_offset": 1, "tau": 0.5, "ratio": 3, "steps_per_ratio": 2, "exports": [2]}"#
 
   /// - Parameter until: the step after which the run is interrupted.
   @discardableResult
   private func run(
     _ recipe: Recipe, _ model: String, _ name: String, threads: Int = 2, until: Int = .max, resumes: Bool = false
   ) throws -> TrainingRun.End {
-    let folder = RunFolder(path: "\(root)/\(name)")
-    let run = try TrainingRun(recipe, model: model, folder: folder, resumes: resumes, on: Machine(threads: threads))
-    try folder.begin(recipe)
+    let path = "\(root)/\(name)"
+    let folder = try resumes ? RunFolder(resuming: path) : RunFolder(new: path)
+    let run = try TrainingRun(recipe, model: model, folder: folder, on: Machine(threads: threads))
     var step = 0
     return try run.run(isCancelled: { step >= until }) { if case .step(let progress) = $0 { step = progress.step } }
   }
@@ -86,7 +86,7 @@ final class RunTests {
     let recipe =
       switch kind {
       case "pretrain": try recipe(pretrain)
-      case "fade": try recipe(#""kind": "fade", "checkpointEvery": 2"#)
+      case "fade": try recipe(#""kind": "fade", "checkpoint_every": 2"#)
       case "retrofit": try recipe(retrofit)
       case "retrofit borrowed": try recipe(retrofit, overrides: ["eviction.trains=borrowed"])
       default: try recipe(retrofit, overrides: ["eviction.trains=adapter", "eviction.adapter=true"])
@@ -108,7 +108,7 @@ final class RunTests {
   /// Stopped when an evaluation is due, it evaluates before it goes on.
   @Test func anEvaluationThatWasDueIsMadeUpFor() throws {
     let model = try emptyModel()
-    let recipe = try recipe(pretrain + #", "evaluateEvery": 2"#)
+    let recipe = try recipe(pretrain + #", "evaluate_every": 2"#)
     try run(recipe, model, "whole")
     try run(recipe, model, "parts", until: 2)
     #expect(try log("parts").count == 2)
@@ -149,7 +149,7 @@ final class RunTests {
   @Test func aFadeEndsWithoutBorrowedRows() throws {
     let model = try emptyModel()
     try run(try recipe(pretrain, steps: 2), model, "base")
-    let fade = try recipe(#""kind": "fade", "fadeSteps": 4"#)
+    let fade = try recipe(#""kind": "fade", "fade_steps": 4"#)
     #expect((0...6).map(fade.borrowedShare) == [1, 0.75, 0.5, 0.25, 0, 0, 0])
     try run(fade, "\(root)/base/model", "faded")
     let checkpoint = try Checkpoint(folder: "\(root)/faded/model")
@@ -189,7 +189,7 @@ final class RunTests {
     let report = try JSON(file: "\(root)/taught/report.json")
     #expect(report["steps"]?.integer == 6)
     #expect(report["recipe"]?["seed"]?.integer == 5)
-    let shares = try #require(report["evaluation"]?["evictedShares"]?.array)
+    let shares = try #require(report["evaluation"]?["evicted_shares"]?.array)
     #expect(shares.map { $0.array?.count } == [2, 2])
     // Of each head what is not evicted is live: the ratio is that of the means.
     let live = shares.flatMap { $0.array ?? [] }.compactMap(\.double).reduce(0) { $0 + 1 - $1 } / 4
@@ -235,7 +235,7 @@ final class RunTests {
       problem { _ = try recipe(pretrain, overrides: ["stages.0.weights=[1]"]) }.contains("for each of the 2 sources"))
     #expect(problem { _ = try recipe(#""kind": "retrofit""#) }.contains("needs the key eviction"))
     #expect(problem { _ = try recipe(retrofit, overrides: ["eviction.trains=adapter"]) }.contains("cannot train"))
-    #expect(problem { _ = try recipe(retrofit, overrides: ["fadeSteps=3"]) }.contains("only a fade has the key"))
+    #expect(problem { _ = try recipe(retrofit, overrides: ["fade_steps=3"]) }.contains("only a fade has the key"))
     #expect(problem { _ = try recipe(pretrain + #", "divergence": "x""#) }.contains("has no teacher"))
     #expect(problem { _ = try recipe(pretrain, overrides: ["weights=q8"]) }.contains("one of f32, bf16, f16"))
   }
@@ -310,7 +310,7 @@ final class RunTests {
     let model = try emptyModel()
     // So large a rate takes the weights out of what fp32 holds within a few steps.
     let recipe = try recipe(
-      pretrain, steps: 40, overrides: ["rate.peak=100", "optimizer.clip=1e9", "optimizer.weightDecay=10"])
+      pretrain, steps: 40, overrides: ["rate.peak=100", "optimizer.clip=1e9", "optimizer.weight_decay=10"])
     let found = problem { try run(recipe, model, "wild") }
     #expect(found.contains("the loss of step"))
     let saved = try FileManager.default.contentsOfDirectory(atPath: "\(root)/wild/checkpoints")
