@@ -17,7 +17,9 @@ struct JSONTextTests {
 
   @Test func linesReadBackToo() throws {
     let value = JSON.members([
-      "a\u{0}\u{1F}\"\\\n": .array([.integer(Int.min), .number(-0.0), .number(5e-324), .members([:]), .array([])]),
+      "a\u{0}\u{1F}\"\\\n": .array([
+        .integer(Int.min), .number(-0.0), .number(.leastNonzeroMagnitude), .members([:]), .array([]),
+      ]),
       "é": .string("\u{7F}\u{2028}\u{FFFF}"), "e\u{301}": .null,
     ])
     let start = #"{"a\u0000\u001f\"\\\n":[-9223372036854775808,-0.0,5e-324,{},[]],"#
