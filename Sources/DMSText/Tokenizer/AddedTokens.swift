@@ -16,28 +16,64 @@ struct AddedToken: Sendable {
   var isNormalized: Bool
 }
 
-/// Finds added tokens in text.
+/// Finds added tokens in text. Linear in the text, whatever the tokens are (Aho and Corasick, 1975).
 struct AddedTokenFinder: Sendable {
   private let tokens: [AddedToken]
-  /// Content to place in `tokens`.
-  private var contents: ByteTable
-  /// By first byte: the lengths of the contents that begin with it, longest first.
-  private var lengths: [[Int]] = Array(repeating: [], count: 256)
+  /// A tree of the contents read backwards: a state is a suffix of a content, and the text is read from its end. Then the
+  /// longest content that a state begins with is the longest one that begins at the state's place.
+  private var edges = MergeTable(expecting: 64)
+  /// By state: the state of the longest proper prefix that is one, and the place in `tokens` of the longest content.
+  private var fallbacks: [Int32] = [0]
+  private var longest: [Int32] = [-1]
+  /// Edges of the empty state, by byte: most of a text stays in it.
+  private var first: [Int32] = Array(repeating: 0, count: 256)
 
   var isEmpty: Bool { tokens.isEmpty }
 
+  /// Of equal contents the first counts.
   init(_ tokens: [AddedToken]) {
     self.tokens = tokens
-    contents = ByteTable(expecting: tokens.count)
+    var children: [[(byte: UInt8, state: Int32)]] = [[]]
     for (place, token) in tokens.enumerated() {
-      var content = token.content
-      content.withUTF8 { content in
-        guard let first = content.first else { return }
-        _ = contents.insert(content, id: place)
-        lengths[Int(first)].append(content.count)
+      var state = 0
+      for byte in token.content.utf8.reversed() {
+        if let edge = edges[state, Int(byte)] {
+          state = Int(edge.result)
+          continue
+        }
+        let new = longest.count
+        edges.insert(state, Int(byte), MergeTable.Merge(rank: 0, result: UInt32(new)))
+        children[state].append((byte, Int32(new)))
+        children.append([])
+        longest.append(-1)
+        fallbacks.append(0)
+        state = new
+      }
+      if state > 0, longest[state] < 0 { longest[state] = Int32(place) }
+    }
+    for (byte, state) in children[0] { first[Int(byte)] = state }
+    // Shorter states first: a fallback is shorter than its state.
+    var queue = children[0].map { Int($0.state) }
+    var head = 0
+    while head < queue.count {
+      let state = queue[head]
+      head += 1
+      for (byte, child) in children[state] {
+        let fallback = next(Int(fallbacks[state]), byte)
+        fallbacks[Int(child)] = Int32(fallback)
+        if longest[Int(child)] < 0 { longest[Int(child)] = longest[fallback] }
+        queue.append(Int(child))
       }
     }
-    lengths = lengths.map { Array(Set($0)).sorted(by: >) }
+  }
+
+  private func next(_ state: Int, _ byte: UInt8) -> Int {
+    var state = state
+    while state > 0 {
+      if let edge = edges[state, Int(byte)] { return Int(edge.result) }
+      state = Int(fallbacks[state])
+    }
+    return Int(first[Int(byte)])
   }
 
   enum Piece {
@@ -50,12 +86,11 @@ struct AddedTokenFinder: Sendable {
     guard !isEmpty else { return text.isEmpty ? [] : [.text(0..<text.count)] }
     var pieces: [Piece] = []
     var (plain, index) = (0, 0)
-    while index < text.count {
-      guard let (token, length) = match(text, index) else {
-        index += 1
-        continue
-      }
-      var (begin, end) = (index, index + length)
+    // A run of white space that was passed, so that none is passed twice.
+    var space = 0..<0
+    for (start, place) in matches(text).reversed() where start >= index {
+      let token = tokens[Int(place)]
+      var (begin, end) = (start, start + token.content.utf8.count)
       index = end
       guard parseSpecial || !token.isSpecial else { continue }
       if token.isSingleWord, isWord(text.scalar(before: begin)) || isWord(text.scalar(at: end)) { continue }
@@ -63,26 +98,35 @@ struct AddedTokenFinder: Sendable {
         while begin > plain, let space = text.scalar(before: begin), space.properties.isWhitespace {
           begin -= UTF8.width(space)
         }
+        // The token before may have taken the space that this one begins with.
+        begin = max(begin, plain)
       }
       if token.stripsRight {
-        while let space = text.scalar(at: end), space.properties.isWhitespace { end += UTF8.width(space) }
+        if !space.contains(end) {
+          let start = end
+          while let space = text.scalar(at: end), space.properties.isWhitespace { end += UTF8.width(space) }
+          space = start..<end
+        }
+        end = max(end, space.contains(end) ? space.upperBound : end)
       }
-      // The token before may have taken the space that this one begins with.
       if begin > plain { pieces.append(.text(plain..<begin)) }
-      pieces.append(.token(token.id))
-      plain = max(plain, end)
+      // A token of white space of which nothing is left is none. One that strips nothing gives back what it does not cover.
+      if begin < end { pieces.append(.token(token.id)) }
+      plain = begin < end ? end : plain
     }
     if plain < text.count { pieces.append(.text(plain..<text.count)) }
     return pieces
   }
 
-  private func match(_ text: UnsafeBufferPointer<UInt8>, _ index: Int) -> (AddedToken, length: Int)? {
-    for length in lengths[Int(text[index])] where length <= text.count - index {
-      if let place = contents.id(of: UnsafeBufferPointer(rebasing: text[index..<index + length])) {
-        return (tokens[place], length)
-      }
+  /// Where contents begin, from the text's end, and the place of the longest one there.
+  private func matches(_ text: UnsafeBufferPointer<UInt8>) -> [(start: Int, place: Int32)] {
+    var matches: [(start: Int, place: Int32)] = []
+    var state = 0
+    for index in text.indices.reversed() {
+      state = next(state, text[index])
+      if longest[state] >= 0 { matches.append((index, longest[state])) }
     }
-    return nil
+    return matches
   }
 
   private func isWord(_ scalar: Unicode.Scalar?) -> Bool {

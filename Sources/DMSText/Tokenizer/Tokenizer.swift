@@ -21,10 +21,11 @@ public final class Tokenizer: Sendable {
 
   init(_ definition: TokenizerDefinition) {
     self.definition = definition
-    special = Set(definition.added.filter(\.isSpecial).map(\.id))
-    early = AddedTokenFinder(definition.added.filter { !$0.isNormalized })
+    let added = definition.added
+    special = Set(added.filter(\.isSpecial).map(\.id))
+    early = AddedTokenFinder(added.filter { !$0.isNormalized })
     late = AddedTokenFinder(
-      definition.added.filter(\.isNormalized).map { token in
+      added.filter(\.isNormalized).map { token in
         var token = token
         let normal = definition.normalizers.reduce(Array(token.content.utf8)) { $1.apply($0) }
         token.content = String(decoding: normal, as: UTF8.self)
@@ -39,7 +40,7 @@ public final class Tokenizer: Sendable {
   public var eosToken: String? { definition.eosToken }
 
   /// One more than the largest id that has a token.
-  public var vocabularySize: Int { definition.decoded.count }
+  public var vocabularySize: Int { definition.vocabulary.decoded.count }
 
   /// The id of a token as the checkpoint's files write it: `<|im_end|>`, `<s>`, `▁the`, `Ġthe`.
   public func id(of token: String) -> Int? { definition.id(of: token) }
@@ -51,7 +52,7 @@ public final class Tokenizer: Sendable {
   public func bytes(of id: Int) -> [UInt8] { withBytes(of: id) { Array($0) } }
 
   func withBytes<Result>(of id: Int, _ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
-    definition.decoded.withBytes(of: id, body)
+    definition.vocabulary.decoded.withBytes(of: id, body)
   }
 
   var leadingSpace: TokenDecoding.LeadingSpace { definition.decoding.leading }
