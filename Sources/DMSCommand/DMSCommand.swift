@@ -23,6 +23,8 @@ enum Main {
     restartWithBetterBLAS()
     reportLostFiles()
     do {
+      // Lists and strings cannot say that they do not fit: what every command needs is asked for here.
+      try MemoryLimits.require(32 << 20, for: "the program", remedy: "end other programs")
       var command = try DMSCommand.parseAsRoot()
       do { try command.run() } catch let code as ExitCode {
         try finishOutput()

@@ -62,7 +62,7 @@ public final class LanguageModel: Sendable {
     }
     func render(_ addGenerationPrompt: Bool) throws -> String {
       try template.render(
-        messages: messages, addGenerationPrompt: addGenerationPrompt, thinking: thinking, tools: tools?.json,
+        messages: messages, addGenerationPrompt: addGenerationPrompt, thinking: thinking, tools: tools,
         bosToken: tokenizer.bosToken, eosToken: tokenizer.eosToken)
     }
     let text = try render(true)

@@ -4,8 +4,8 @@
 
 import DMSPlatform
 
-/// A JSON value. Integers that fit `Int` stay exact.
-package enum JSON: Equatable, Sendable {
+/// A JSON value: what a message or a tool may say beyond role and text. Integers that fit `Int` stay exact.
+public enum JSON: Equatable, Sendable {
   case null
   case bool(Bool)
   case integer(Int)
@@ -21,38 +21,49 @@ package enum JSON: Equatable, Sendable {
     try reader.finish()
   }
 
-  package init(parsing text: String, source: String) throws {
+  /// Parses a whole document, strictly (RFC 8259).
+  /// - Parameter source: names it in errors.
+  /// - Throws: `InputError` with the line of what is malformed.
+  public init(parsing text: String, source: String = "JSON") throws {
     var text = text
     self = try text.withUTF8 { try JSON(parsing: UnsafeRawBufferPointer($0), source: source) }
   }
 
-  package init(file path: String) throws {
+  /// Parses a file. Takes several times its size in memory.
+  /// - Throws: `InputError`, as `init(parsing:source:)`, and for a file that cannot be read.
+  public init(file path: String) throws {
     let file = try MappedFile(path: path)
     self = try withExtendedLifetime(file) { try JSON(parsing: file.bytes, source: path) }
   }
 
   /// An object by its members.
-  package static func members(_ members: KeyValuePairs<String, JSON>) -> JSON { .object(JSONObject(members)) }
+  public static func members(_ members: KeyValuePairs<String, JSON>) -> JSON { .object(JSONObject(members)) }
 
   /// The member `key` of an object; `nil` for an absent key and for every other kind of value.
-  package subscript(key: String) -> JSON? {
+  public subscript(key: String) -> JSON? {
     if case .object(let object) = self { object[key] } else { nil }
   }
 
-  package var string: String? { if case .string(let value) = self { value } else { nil } }
-  package var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
-  package var array: [JSON]? { if case .array(let value) = self { value } else { nil } }
-  package var object: JSONObject? { if case .object(let value) = self { value } else { nil } }
-  package var isNull: Bool { self == .null }
+  /// The text of a string; `nil` for every other kind of value, as for those that follow.
+  public var string: String? { if case .string(let value) = self { value } else { nil } }
+  /// The truth of a boolean.
+  public var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+  /// The elements of a list.
+  public var array: [JSON]? { if case .array(let value) = self { value } else { nil } }
+  /// The members of an object.
+  public var object: JSONObject? { if case .object(let value) = self { value } else { nil } }
+  /// Whether it is null.
+  public var isNull: Bool { self == .null }
   /// An integer, also when written `4.0`.
-  package var integer: Int? {
+  public var integer: Int? {
     switch self {
     case .integer(let value): value
     case .number(let value): Int(exactly: value)
     default: nil
     }
   }
-  package var double: Double? {
+  /// The value of a number.
+  public var double: Double? {
     switch self {
     case .integer(let value): Double(value)
     case .number(let value): value
@@ -63,21 +74,26 @@ package enum JSON: Equatable, Sendable {
 
 /// An object that remembers the order of its keys. A repeated key keeps its first place and its last value. Keys are the
 /// same when their code points are: Swift's own equality would take two spellings of "é" for one.
-package struct JSONObject: Equatable, Sendable {
+public struct JSONObject: Equatable, Sendable {
   private var entries: [(key: String, value: JSON)] = []
   /// By key, where it stands; empty while the object is small enough to be searched.
   private var places: [ExactText: Int] = [:]
   private static let mostSearched = 8
 
-  package init() {}
-  package init(_ members: KeyValuePairs<String, JSON>) {
+  /// No members.
+  public init() {}
+  /// Members in their order.
+  public init(_ members: KeyValuePairs<String, JSON>) {
     for (key, value) in members { self[key] = value }
   }
 
-  package var keys: [String] { entries.map(\.key) }
-  package var members: some Collection<(key: String, value: JSON)> { entries }
+  /// In the order of the members.
+  public var keys: [String] { entries.map(\.key) }
+  /// Keys and values, in order.
+  public var members: some Collection<(key: String, value: JSON)> { entries }
 
-  package subscript(key: String) -> JSON? {
+  /// The member of a key; setting nil removes it.
+  public subscript(key: String) -> JSON? {
     get { place(of: key).map { entries[$0].value } }
     set {
       switch (place(of: key), newValue) {
@@ -107,7 +123,8 @@ package struct JSONObject: Equatable, Sendable {
     places.isEmpty ? entries.firstIndex { $0.key.isIdentical(to: key) } : places[ExactText(key)]
   }
 
-  package static func == (left: JSONObject, right: JSONObject) -> Bool {
+  /// Whether both have the same members in the same order.
+  public static func == (left: JSONObject, right: JSONObject) -> Bool {
     left.entries.elementsEqual(right.entries) { $0.key.isIdentical(to: $1.key) && $0.value == $1.value }
   }
 }

@@ -5,10 +5,10 @@
 extension JSON {
   /// The value over several lines, two spaces a level, as configurations are published. No line end at the end.
   /// A number that is not finite becomes null, for which JSON has nothing else.
-  package var text: String { JSONEncoding.text(of: self, isIndented: true) }
+  public var text: String { JSONEncoding.text(of: self, isIndented: true) }
 
   /// The value in one line, for logs and reports; otherwise as `text`.
-  package var line: String { JSONEncoding.text(of: self, isIndented: false) }
+  public var line: String { JSONEncoding.text(of: self, isIndented: false) }
 }
 
 extension String {
