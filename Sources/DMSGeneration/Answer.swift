@@ -12,16 +12,21 @@ public struct AnswerOptions: Sendable {
   public var sampling: SamplingOptions
   /// The answer ends before any of these texts.
   public var stops: [String]
-  /// The most tokens of the answer; `nil` leaves it to the context.
+  /// The most tokens of the answer; `nil` leaves it to `maxLength` and the context.
   public var maxTokens: Int?
+  /// The most tokens of prompt and answer together, where `maxTokens` does not say.
+  public var maxLength: Int?
   /// Which of several answers to a prompt this is: each draws random numbers of its own.
   public var sequence = 0
+
+  fileprivate func limit(after prompt: Int) -> Int { maxTokens ?? maxLength.map { max(0, $0 - prompt) } ?? .max }
 
   /// What the makers of a model want.
   public init(_ model: LanguageModel) {
     sampling = SamplingOptions(model.generation)
-    stops = []
+    stops = model.generation.stopStrings
     maxTokens = model.generation.maxNewTokens
+    maxLength = model.generation.maxLength
   }
 }
 
@@ -92,12 +97,12 @@ extension LanguageModel {
       if !piece.isEmpty { try onText(piece) }
     }
     answer.generation = try session.generate(
-      &sampler, eosIDs: eosIDs, maxTokens: options.maxTokens ?? .max, isCancelled: isCancelled
+      &sampler, eosIDs: eosIDs, maxTokens: options.limit(after: prompt.ids.count), isCancelled: isCancelled
     ) { id in
       try show(stream.append(id))
       return !stream.isStopped
     }
-    try show(stream.finish())
+    try show(stream.finish(endedBy: answer.generation.endID))
     answer.take(splitter.finish())
     answer.ledger = session.cache.ledger
     return answer

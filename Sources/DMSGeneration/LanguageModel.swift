@@ -25,7 +25,7 @@ public final class LanguageModel: Sendable {
     tokenizer = try Tokenizer(folder: folder)
     template = try ChatTemplate(folder: folder)
     generation = try GenerationConfiguration(folder: folder)
-    let known = [generation.eosIDs, decoder.configuration.eosIDs, [tokenizer.eosID].compactMap { $0 }]
+    let known = [generation.eosIDs ?? [], decoder.configuration.eosIDs, [tokenizer.eosID].compactMap { $0 }]
     eosIDs = Set(known.first { !$0.isEmpty } ?? [])
   }
 

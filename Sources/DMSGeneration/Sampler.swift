@@ -17,12 +17,15 @@ public struct SamplingOptions: Sendable, Equatable {
   /// Divides positive and multiplies negative logits of tokens that have occurred (Keskar et al., 2019); 1 does nothing.
   public var repetitionPenalty = 1.0
   public var seed: UInt64 = 0
+  /// Tokens that are never chosen, unless there are no others.
+  public var suppressed: [Int] = []
 
   public init() {}
 
   /// What a checkpoint's makers want: `generation_config.json`, greedy unless it samples.
   public init(_ configuration: GenerationConfiguration) {
     repetitionPenalty = configuration.repetitionPenalty ?? 1
+    suppressed = configuration.suppressTokens
     guard configuration.doSample ?? false else { return }
     temperature = configuration.temperature ?? 1
     topK = configuration.topK ?? 50
@@ -76,9 +79,10 @@ public struct Sampler {
         logits[index] = logits[index] > 0 ? logits[index] / penalty : logits[index] * penalty
       }
     }
+    for index in options.suppressed where logits.indices.contains(index) { logits[index] = -.infinity }
     var best = 0
     for index in logits.indices where logits[index] > logits[best] { best = index }
-    if options.temperature == 0 || options.topK == 1 { return best }
+    if options.temperature == 0 || options.topK == 1 || logits[best] == -.infinity { return best }
     return sample(largest: logits[best], position: position)
   }
 
@@ -110,7 +114,7 @@ public struct Sampler {
       reached += weight(index)
       if reached > target { return index }
     }
-    return candidates.last ?? 0
+    return candidates.last { weight($0) > 0 } ?? 0
   }
 
   private func isBefore(_ a: Int, _ b: Int) -> Bool { (logits[b], a) < (logits[a], b) }

@@ -23,6 +23,8 @@ public struct Generation: Sendable {
   /// The generated ids, without the end-of-text token.
   public var ids: [Int] = []
   public var reason = FinishReason.length
+  /// The end-of-text token that was chosen last, if one was.
+  public var endID: Int?
   /// Time of the decode steps.
   public var time = Duration.zero
 
@@ -180,6 +182,7 @@ public final class Session {
       let id = logits.withUnsafeBufferPointer { sampler.next($0, position: ids.count) }
       if eosIDs.contains(id) {
         generation.reason = .stop
+        generation.endID = id
         return generation
       }
       ids.append(id)

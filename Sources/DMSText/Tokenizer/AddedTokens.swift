@@ -16,64 +16,19 @@ struct AddedToken: Sendable {
   var isNormalized: Bool
 }
 
-/// Finds added tokens in text. Linear in the text, whatever the tokens are (Aho and Corasick, 1975).
+/// Finds added tokens in text.
 struct AddedTokenFinder: Sendable {
   private let tokens: [AddedToken]
-  /// A tree of the contents read backwards: a state is a suffix of a content, and the text is read from its end. Then the
-  /// longest content that a state begins with is the longest one that begins at the state's place.
-  private var edges = MergeTable(expecting: 64)
-  /// By state: the state of the longest proper prefix that is one, and the place in `tokens` of the longest content.
-  private var fallbacks: [Int32] = [0]
-  private var longest: [Int32] = [-1]
-  /// Edges of the empty state, by byte: most of a text stays in it.
-  private var first: [Int32] = Array(repeating: 0, count: 256)
+  /// The contents backwards: the text is read from its end, so that the longest content that is found anywhere is the
+  /// longest one that begins there.
+  private let automaton: ByteAutomaton
 
   var isEmpty: Bool { tokens.isEmpty }
 
   /// Of equal contents the first counts.
   init(_ tokens: [AddedToken]) {
     self.tokens = tokens
-    var children: [[(byte: UInt8, state: Int32)]] = [[]]
-    for (place, token) in tokens.enumerated() {
-      var state = 0
-      for byte in token.content.utf8.reversed() {
-        if let edge = edges[state, Int(byte)] {
-          state = Int(edge.result)
-          continue
-        }
-        let new = longest.count
-        edges.insert(state, Int(byte), MergeTable.Merge(rank: 0, result: UInt32(new)))
-        children[state].append((byte, Int32(new)))
-        children.append([])
-        longest.append(-1)
-        fallbacks.append(0)
-        state = new
-      }
-      if state > 0, longest[state] < 0 { longest[state] = Int32(place) }
-    }
-    for (byte, state) in children[0] { first[Int(byte)] = state }
-    // Shorter states first: a fallback is shorter than its state.
-    var queue = children[0].map { Int($0.state) }
-    var head = 0
-    while head < queue.count {
-      let state = queue[head]
-      head += 1
-      for (byte, child) in children[state] {
-        let fallback = next(Int(fallbacks[state]), byte)
-        fallbacks[Int(child)] = Int32(fallback)
-        if longest[Int(child)] < 0 { longest[Int(child)] = longest[fallback] }
-        queue.append(Int(child))
-      }
-    }
-  }
-
-  private func next(_ state: Int, _ byte: UInt8) -> Int {
-    var state = state
-    while state > 0 {
-      if let edge = edges[state, Int(byte)] { return Int(edge.result) }
-      state = Int(fallbacks[state])
-    }
-    return Int(first[Int(byte)])
+    automaton = ByteAutomaton(tokens.lazy.map { $0.content.utf8.reversed() })
   }
 
   enum Piece {
@@ -89,7 +44,7 @@ struct AddedTokenFinder: Sendable {
     // A run of white space that was passed, so that none is passed twice.
     var space = 0..<0
     for (start, place) in matches(text).reversed() where start >= index {
-      let token = tokens[Int(place)]
+      let token = tokens[place]
       var (begin, end) = (start, start + token.content.utf8.count)
       index = end
       guard parseSpecial || !token.isSpecial else { continue }
@@ -119,12 +74,12 @@ struct AddedTokenFinder: Sendable {
   }
 
   /// Where contents begin, from the text's end, and the place of the longest one there.
-  private func matches(_ text: UnsafeBufferPointer<UInt8>) -> [(start: Int, place: Int32)] {
-    var matches: [(start: Int, place: Int32)] = []
+  private func matches(_ text: UnsafeBufferPointer<UInt8>) -> [(start: Int, place: Int)] {
+    var matches: [(start: Int, place: Int)] = []
     var state = 0
     for index in text.indices.reversed() {
-      state = next(state, text[index])
-      if longest[state] >= 0 { matches.append((index, longest[state])) }
+      state = automaton.next(state, text[index])
+      if let place = automaton.match(state) { matches.append((index, place)) }
     }
     return matches
   }

@@ -6,7 +6,8 @@ import DMSPlatform
 /// A checkpoint's tokenizer. Immutable; any number of threads may use it.
 public final class Tokenizer: Sendable {
   private let definition: TokenizerDefinition
-  private let special: Set<Int>
+  /// Control tokens as the files write them.
+  private let special: [Int: String]
   /// Added tokens as they stand in the text, and those that are looked for after normalisation.
   private let early: AddedTokenFinder
   private let late: AddedTokenFinder
@@ -22,7 +23,7 @@ public final class Tokenizer: Sendable {
   init(_ definition: TokenizerDefinition) {
     self.definition = definition
     let added = definition.added
-    special = Set(added.filter(\.isSpecial).map(\.id))
+    special = Dictionary(uniqueKeysWithValues: added.filter(\.isSpecial).map { ($0.id, $0.content) })
     early = AddedTokenFinder(added.filter { !$0.isNormalized })
     late = AddedTokenFinder(
       added.filter(\.isNormalized).map { token in
@@ -46,7 +47,10 @@ public final class Tokenizer: Sendable {
   public func id(of token: String) -> Int? { definition.id(of: token) }
 
   /// Whether an id is a control token.
-  public func isSpecial(_ id: Int) -> Bool { special.contains(id) }
+  public func isSpecial(_ id: Int) -> Bool { special[id] != nil }
+
+  /// A control token as the checkpoint's files write it; `nil` for every other id.
+  public func specialToken(_ id: Int) -> String? { special[id] }
 
   /// The bytes that an id stands for; none for an id without a token. They need not be whole characters.
   public func bytes(of id: Int) -> [UInt8] { withBytes(of: id) { Array($0) } }

@@ -128,7 +128,9 @@ struct TokenizerDefinition: Sendable {
       configuration.specialTokens(
         kind, fileTokens: fileTokens, padToken: parts["padding"]?["pad_token"]?.string), configuration.folder)
     let known = Set(fileTokens.map(\.id) + addedVocabulary.tokens.keys)
-    try readPostProcessor(parts["post_processor"], source) { known.contains($0) || tables.vocabulary.decoded.contains($0) }
+    try readPostProcessor(parts["post_processor"], source) {
+      known.contains($0) || tables.vocabulary.decoded.contains($0)
+    }
   }
 
   private mutating func add(_ tokens: some Sequence<DeclaredToken>, _ source: String) throws {
