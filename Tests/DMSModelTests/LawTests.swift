@@ -300,7 +300,7 @@ struct LawTests {
 }
 
 /// SplitMix64.
-struct SplitMix {
+struct SplitMix: RandomNumberGenerator {
   private var state: UInt64
   init(seed: UInt64) { state = seed }
   mutating func next() -> UInt64 {

@@ -47,6 +47,6 @@ struct ReservationTests {
     let before = engine.cacheBytesHeld / size
     try call()
     #expect(engine.cacheBytesHeld / size - before <= needed)
-    #expect(caches.allSatisfy(\.isWhole))
+    for cache in caches { #expect(cache.isWhole) }
   }
 }
