@@ -68,7 +68,7 @@ let package = Package(
       name: "DMSGenerationTests",
       dependencies: ["DMSGeneration", "DMSModel", "DMSText", "DMSCheckpoint", "DMSTensor", "DMSPlatform"]),
     .testTarget(
-      name: "DMSEvaluationTests", dependencies: ["DMSEvaluation", "DMSModel", "DMSCheckpoint"]),
+      name: "DMSEvaluationTests", dependencies: ["DMSEvaluation", "DMSModel", "DMSCheckpoint", "DMSPlatform"]),
     .testTarget(
       name: "DMSRetrofitTests",
       dependencies: [
