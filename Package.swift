@@ -70,7 +70,8 @@ let package = Package(
       name: "DMSGenerationTests",
       dependencies: ["DMSGeneration", "DMSModel", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSTensor", "DMSPlatform"]),
     .testTarget(
-      name: "DMSEvaluationTests", dependencies: ["DMSEvaluation", "DMSModel", "DMSKernels", "DMSCheckpoint"]),
+      name: "DMSEvaluationTests",
+      dependencies: ["DMSEvaluation", "DMSModel", "DMSKernels", "DMSCheckpoint", "DMSPlatform"]),
     .testTarget(
       name: "DMSRetrofitTests",
       dependencies: [

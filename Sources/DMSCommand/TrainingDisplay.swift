@@ -14,7 +14,7 @@ final class TrainingDisplay {
     case .step(let progress): show(progress)
     case .evaluation(let step, let found): line(Self.evaluation(step, found))
     case .model(let path): line("wrote \(path)")
-    case .warning(let text): line("dms: \(text)")
+    case .warning(let text): line("dms: warning: \(text)")
     }
   }
 

@@ -82,14 +82,16 @@ package struct Chart {
     for y in scale.minorTicks(yRange) {
       parts.append(SVG.polyline([(Self.left, down(y)), (width - Self.right, down(y))], color: "#eaeef2", width: 1))
     }
-    for y in scale.ticks(yRange) {
+    let yTicks = scale.ticks(yRange)
+    for y in yTicks {
       parts.append(SVG.polyline([(Self.left, down(y)), (width - Self.right, down(y))], color: "#c9d1d9", width: 1))
-      parts.append(SVG.text(Self.left - 6, down(y) + 4, Self.label(y), anchor: "end"))
+      parts.append(SVG.text(Self.left - 6, down(y) + 4, Self.label(y, among: yTicks), anchor: "end"))
     }
     let bottom = height - Self.bottom
-    for x in Scale.linear.ticks(xRange) where x == x.rounded() {
+    let xTicks = Scale.linear.ticks(xRange).filter { $0 == $0.rounded() }
+    for x in xTicks {
       parts.append(SVG.polyline([(across(x), bottom), (across(x), bottom - 5)], color: "#57606a", width: 1))
-      parts.append(SVG.text(across(x), bottom + 16, Self.label(x), anchor: "middle"))
+      parts.append(SVG.text(across(x), bottom + 16, Self.label(x, among: xTicks), anchor: "middle"))
     }
     parts.append(SVG.text(Self.left + plotWidth / 2, bottom + 34, axis, anchor: "middle"))
     return parts
@@ -109,22 +111,23 @@ package struct Chart {
   private var note: String {
     let count = lines.reduce(0) { $0 + $1.points.count { !scale.hasPlace(for: $0.y) } }
     guard count > 0 else { return "" }
-    let kind = scale == .logarithmic ? "of 0 or less, or no numbers," : "that are no numbers"
-    return SVG.text(width - Self.right, height - 10, "\(count) values \(kind) not shown", anchor: "end")
+    let kind = scale == .logarithmic ? "not above 0" : "no numbers"
+    return SVG.text(width - Self.right, height - 10, "\(count) values left out: \(kind)", anchor: "end")
   }
 
-  /// A tick's number, without what rounding leaves behind.
-  private static func label(_ value: Double) -> String {
-    guard value != 0, value.isFinite else { return "0" }
-    let digits = 5 - floor(log10(abs(value)))
-    let rounded = digits > 0 && digits < 300 ? (value * pow(10, digits)).rounded() / pow(10, digits) : value
+  /// A tick's number, with the digits that tell it from its neighbours.
+  static func label(_ value: Double, among ticks: [Double]) -> String {
+    let finest = (zip(ticks, ticks.dropFirst()).map { $1 - $0 } + ticks.map(abs)).filter { $0 > 0 }.min() ?? 1
+    let digits = max(0, ceil(-log10(max(finest, .leastNormalMagnitude))))
+    let scaled = value * pow(10, digits)
+    let rounded = digits < 300 && scaled.isFinite ? scaled.rounded() / pow(10, digits) : value
     let text = "\(rounded)"
     return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
   }
 }
 
 extension Chart.Scale {
-  func hasPlace(for y: Double) -> Bool { y.isFinite && (self == .linear || y > 0) }
+  func hasPlace(for y: Double) -> Bool { abs(y) < 1e300 && (self == .linear || y > 1e-300) }
 
   /// Equal distances of these are equal distances on the axis.
   func place(_ y: Double) -> Double { self == .linear ? y : log10(y) }
@@ -137,18 +140,17 @@ extension Chart.Scale {
       let room = isOne ? max(0.5 * abs(largest), 0.5) : 0.05 * (largest - least)
       return least - room...largest + room
     case .logarithmic:
-      // Twice up and down for a single value; at the ends of what a number can be there is no room.
       let decades = log10(largest) - log10(least)
-      let room = pow(10, decades <= 1e-9 ? log10(2) : 0.05 * decades)
-      return max(least / room, .leastNormalMagnitude)...min(largest * room, .greatestFiniteMagnitude)
+      let room = pow(10, decades <= 1e-9 ? log10(2) : min(3, 0.05 * decades))
+      return least / room...largest * room
     }
   }
 
   /// At most about eight, inside the range.
   func ticks(_ range: ClosedRange<Double>) -> [Double] {
     let decades = self == .linear ? 0 : log10(range.upperBound) - log10(range.lowerBound)
-    // In less than two thirds of a decade the numbers 1, 2, 5 may not occur twice.
-    guard decades > 0.67 else { return Self.even(range) }
+    // In less than a factor of 5 the numbers 1, 2, 5 may not occur twice.
+    guard decades > log10(5) else { return Self.even(range) }
     if decades < 2.5 { return Self.decades(range, 1).flatMap { [$0, 2 * $0, 5 * $0] }.filter(range.contains) }
     return Self.decades(range, Int((decades / 7).rounded(.up))).filter(range.contains)
   }

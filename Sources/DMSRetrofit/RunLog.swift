@@ -88,7 +88,7 @@ struct RunLog {
       var (last, number) = (0, 0)
       for line in file.bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
         number += 1
-        guard line.contains(where: { $0 > 0x20 }) else { continue }
+        guard !line.allSatisfy({ [0x20, 0x0D].contains($0) }) else { continue }
         let place = "\(path), line \(number)"
         do {
           let found = try Self.read(line, at: place)
