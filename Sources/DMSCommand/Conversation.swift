@@ -106,10 +106,10 @@ struct Conversation {
         remedy: "/reset, or start again with a larger --context")
     }
     var splitter = ThinkingSplitter(insideThinking: prompt.insideThinking)
-    let answer = try model.answer(
-      prompt, in: session, sampling.options(model), isCancelled: { Interrupt.isRequested }
-    ) { piece in
+    let answer = try model.answer(prompt, in: session, sampling.options(model)) { piece in
       try show(splitter.append(piece))
+    } isCancelled: {
+      Interrupt.isRequested
     }
     try show(splitter.finish())
     // A question that was taken back before a word was said has not been asked.

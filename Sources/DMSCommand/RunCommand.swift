@@ -65,10 +65,10 @@ struct RunCommand: ParsableCommand {
     prompt.stable = nil
     let session = try Session(engineOptions.engine(model.decoder, on: machine))
     Interrupt.watch()
-    let answer = try model.answer(
-      prompt, in: session, sampling.options(model), isCancelled: { Interrupt.isRequested }
-    ) { piece in
+    let answer = try model.answer(prompt, in: session, sampling.options(model)) { piece in
       if !json { try writeAnswer(piece) }
+    } isCancelled: {
+      Interrupt.isRequested
     }
     let summary = Summary(answer)
     if json {

@@ -68,13 +68,13 @@ extension LanguageModel {
   ///
   /// - Parameters:
   ///   - session: on an engine of this model.
+  ///   - onText: receives the answer's text, as it can be shown.
   ///   - isCancelled: asked often enough to stop within a second, while the prompt is read as well: the reason is then
   ///     `cancelled`.
-  ///   - onText: receives the answer's text, as it can be shown.
   /// - Throws: `InputError`, as `Session`; what `onText` throws.
   public func answer(
-    _ prompt: Prompt, in session: Session, _ options: AnswerOptions? = nil, isCancelled: () -> Bool = { false },
-    onText: (String) throws -> Void = { _ in }
+    _ prompt: Prompt, in session: Session, _ options: AnswerOptions? = nil,
+    onText: (String) throws -> Void = { _ in }, isCancelled: () -> Bool = { false }
   ) throws -> Answer {
     let options = options ?? AnswerOptions(self)
     var answer = Answer()

@@ -5,7 +5,8 @@ import Foundation
 import Testing
 
 struct LimitTests {
-  private let model = fixtures + "/qwen3-dms-neuron-head"
+  private let model = fixtures + "/../../Models/tiny-dense"
+  private let prompt = "What is the value of a?"
 
   /// Runs the command under a limit of address space.
   private func dms(kilobytes: Int, _ arguments: String...) throws -> (outcome: Outcome, seconds: Double) {
@@ -32,9 +33,8 @@ struct LimitTests {
   func aLimitOfAddressSpaceIsKeptOrNamed(kilobytes: Int) throws {
     try withFolder { folder in
       let runs = [
-        try dms(kilobytes: kilobytes, "run", model, "--tokens", model + "/golden.safetensors", "--max-tokens", "3"),
-        try dms(
-          kilobytes: kilobytes, "trace", model, "--tokens", model + "/golden.safetensors", "--output", folder + "/t"),
+        try dms(kilobytes: kilobytes, "run", model, prompt, "--max-tokens", "3"),
+        try dms(kilobytes: kilobytes, "trace", model, "--prompt", prompt, "--output", folder + "/t"),
         try dms(kilobytes: kilobytes, "quantize", model, folder + "/q", "--weights", "q8"),
       ]
       for (outcome, seconds) in runs {
@@ -57,17 +57,21 @@ struct LimitTests {
       let view = try #require(file.view(tensor))
       var data = try Data(contentsOf: URL(filePath: model + "/model.safetensors"))
       let place = try #require(data.firstRange(of: Data(view.bytes)))
-      withUnsafeBytes(of: Float.nan) { data.replaceSubrange(place.lowerBound + 8..<place.lowerBound + 12, with: $0) }
+      // NaN in BF16.
+      try #require(view.type == .bf16)
+      data.replaceSubrange(place.lowerBound + 8..<place.lowerBound + 10, with: [0xC0, 0x7F])
       try data.write(to: URL(filePath: damaged + "/model.safetensors"))
-      let tokens = model + "/golden.safetensors"
+      let text = folder + "/text"
+      try write(String(repeating: prompt, count: 20), text)
       for (arguments, leaves) in [
-        (["run", damaged, "--tokens", tokens, "--max-tokens", "3"], nil),
-        (["run", damaged, "--tokens", tokens, "--max-tokens", "3", "--weights", "q8"], nil),
-        (["trace", damaged, "--tokens", tokens, "--output", folder + "/trace"], folder + "/trace"),
-        (["trace", damaged, "--tokens", tokens, "--split", "1", "--output", folder + "/trace"], folder + "/trace"),
-        (["perplexity", damaged, "--tokens", tokens], nil),
+        (["run", damaged, prompt, "--max-tokens", "3"], nil),
+        (["run", damaged, prompt, "--max-tokens", "3", "--weights", "q8"], nil),
+        (["trace", damaged, "--prompt", prompt, "--output", folder + "/trace"], folder + "/trace"),
+        (["trace", damaged, "--prompt", prompt, "--split", "1", "--output", folder + "/trace"], folder + "/trace"),
+        (["perplexity", damaged, "--text", text], nil),
         (["quantize", damaged, folder + "/q4", "--weights", "q4"], folder + "/q4"),
         (["quantize", damaged, folder + "/f16", "--weights", "f16"], folder + "/f16"),
+        (["evaluate", damaged, "--problems", "1"], nil),
         (["bench", damaged, "--prompt", "8", "--generate", "2", "--repetitions", "1"], nil),
       ] as [([String], String?)] {
         let outcome = try DMSCommandTests.dms(arguments)

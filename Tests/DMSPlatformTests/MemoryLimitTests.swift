@@ -32,7 +32,7 @@ struct MemoryLimitTests {
     let found = try free(["memory.max": text, "memory.current": "1\n"], "0::/\n")
     #expect(found.isEmpty || found == [-2], "a negative number is taken as it stands")
     #expect(try free(["memory.max": "100\n"], "0::/\n").isEmpty, "without the use there is no rest")
-    #expect(try free(["memory.max": "100\n", "memory.current": "1\n"], "no group\n::\n").isEmpty)
+    #expect(try free(["memory.max": "100\n", "memory.current": "1\n"], "no group\n:\n").isEmpty)
   }
 
   @Test func whatDoesNotFitIsSaidWithBothSizes() throws {
