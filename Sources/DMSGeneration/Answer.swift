@@ -9,6 +9,7 @@ import DMSText
 
 /// How an answer is generated.
 public struct AnswerOptions: Sendable {
+  /// How each token is chosen.
   public var sampling: SamplingOptions
   /// The answer ends before any of these texts.
   public var stops: [String]
@@ -17,7 +18,7 @@ public struct AnswerOptions: Sendable {
   /// Which of several answers to a prompt this is: each draws random numbers of its own.
   public var sequence = 0
 
-  /// What the makers of a model want.
+  /// What the makers of a model want: their sampling and their most tokens, no stop texts.
   public init(_ model: LanguageModel) {
     sampling = SamplingOptions(model.generation)
     stops = []
@@ -31,13 +32,13 @@ public struct Answer: Sendable {
   public var text = ""
   /// The thinking alone, without its tags; empty for models that do not think.
   public var thinking = ""
-  /// What is left without it.
+  /// The answer without the thinking.
   public var content = ""
   /// Tokens of the prompt that had to be read; the others were in the cache.
   public var promptTokens = 0
-  /// Time of reading them.
+  /// Time of reading the prompt.
   public var promptTime = Duration.zero
-  /// Ids, reason and time.
+  /// Ids of the answer, why it ended, and the time of its decode steps.
   public var generation = Generation()
   /// The session's account afterwards.
   public var ledger = Ledger()

@@ -1,12 +1,13 @@
 // Stop strings in streamed text: they may begin in one piece and end in another, and no part of one is ever shown. The one
 // that is complete first ends the text, of several that end together the longest, however the text came in pieces.
 
+/// Ends streamed text before any of several strings, of which no part is ever shown.
 public struct StopMatcher: Sendable {
   private let stops: [[UInt8]]
   /// Text that may be the beginning of a stop string.
   private var held: [UInt8] = []
 
-  /// Empty strings are ignored.
+  /// A matcher of these strings; empty ones are ignored.
   public init(_ stops: [String]) {
     self.stops = stops.map { Array($0.utf8) }.filter { !$0.isEmpty }.sorted { $0.count > $1.count }
   }

@@ -2,12 +2,14 @@
 
 import DMSText
 
+/// Text of tokens as they come: whole characters only, and nothing of a stop string.
 public struct TextStream: Sendable {
   private var decoder: TokenDecoder
   private var stops: StopMatcher
   /// Whether a stop string was met.
   public private(set) var isStopped = false
 
+  /// A stream of text that ends before any of `stops`; special tokens are left out.
   public init(_ tokenizer: Tokenizer, stops: [String]) {
     decoder = TokenDecoder(tokenizer, skippingSpecial: true)
     self.stops = StopMatcher(stops)
