@@ -9,10 +9,11 @@
 import DMSKernels
 import DMSPlatform
 
-/// The memory of one sequence. Not for several threads at once.
+/// The KV cache of one sequence, in pages of its engine's memory. Not for several threads at once.
 public final class SequenceCache {
+  /// What decides which tokens stay.
   public let policy: EvictionPolicy
-  /// The most tokens that fit.
+  /// The most tokens that can go in, forgotten ones included.
   public let capacity: Int
   /// Tokens that went in: the next one's position.
   public internal(set) var tokensSeen = 0
@@ -43,6 +44,9 @@ public final class SequenceCache {
   }
 
   /// A second sequence with the same past. The past stays shared: neither copies it, whatever either forgets of it.
+  /// Cost: a copy of the page tables.
+  ///
+  /// - Throws: `InputError` for lack of memory.
   public func fork() throws -> SequenceCache { try SequenceCache(forking: self) }
 
   /// Undoes what sharing cost once other forks have gone: moved slots return to their pages. The numbers do not change.
@@ -121,7 +125,7 @@ public final class SequenceCache {
     peakSlots = max(peakSlots, live)
   }
 
-  /// Live tokens of a head.
+  /// Tokens that a head still has.
   public func liveTokens(layer: Int, kvHead: Int) -> Int { slots.slots[layer * kvHeads + kvHead] }
 
   /// The sequence's account. Cost: a pass over the page tables.

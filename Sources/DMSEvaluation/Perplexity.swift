@@ -16,16 +16,18 @@ import DMSPlatform
 public struct Perplexity: Sendable {
   /// Scored tokens.
   public private(set) var tokens = 0
+  /// Windows that were read whole.
   public private(set) var windows = 0
-  /// −Σ log p of the scored tokens.
+  /// −Σ log p of the scored tokens, in nats.
   public private(set) var nats = 0.0
   /// Whether the whole text was read.
   public private(set) var isComplete = false
-  /// `nil` without a reference.
+  /// The comparison with the reference; `nil` without one.
   public private(set) var difference: Difference?
 
+  /// Mean of −log p of the scored tokens, in nats.
   public var natsPerToken: Double { nats / Double(tokens) }
-  /// exp(nats per token).
+  /// The perplexity: exp(nats per token).
   public var value: Double { exponential(natsPerToken) }
 
   /// How far a model's predictions are from a reference's, at the same places of the same text.
@@ -36,17 +38,21 @@ public struct Perplexity: Sendable {
     public fileprivate(set) var divergences: [Double] = []
     /// Places where both find the same token most likely.
     public fileprivate(set) var sameTopTokens = 0
-    /// `nil` unless both models decide, as often as each other.
+    /// The comparison of evictions; `nil` unless both models decide, as often as each other.
     public fileprivate(set) var decisions: Decisions?
 
+    /// Mean of −log p of the scored tokens by the reference, in nats.
     public var referenceNatsPerToken: Double { referenceNats / Double(divergences.count) }
     /// The reference's perplexity.
     public var referenceValue: Double { exponential(referenceNatsPerToken) }
+    /// Mean of KL(reference ‖ model), in nats.
     public var meanDivergence: Double { divergences.reduce(0, +) / Double(divergences.count) }
+    /// Largest KL(reference ‖ model), in nats; 0 without scored tokens.
     public var largestDivergence: Double { divergences.max() ?? 0 }
+    /// Share of the places where both find the same token most likely.
     public var sameTopShare: Double { Double(sameTopTokens) / Double(divergences.count) }
 
-    /// The least divergence that a share of the places does not exceed.
+    /// The least divergence, in nats, that a share of the places does not exceed; 0 without scored tokens.
     public func divergence(quantile share: Double) -> Double {
       guard !divergences.isEmpty else { return 0 }
       let rank = Int((share * Double(divergences.count)).rounded(.up))
@@ -56,16 +62,20 @@ public struct Perplexity: Sendable {
 
   /// DMS decisions: one per token, layer and KV head.
   public struct Decisions: Sendable, Equatable {
+    /// How many decisions each model made.
     public fileprivate(set) var count = 0
     /// Those that the model makes otherwise than the reference.
     public fileprivate(set) var flips = 0
     /// Those of the reference that evict.
     public fileprivate(set) var referenceEvictions = 0
 
+    /// Flips of a thousand decisions.
     public var flipsPerThousand: Double { 1000 * Double(flips) / Double(max(1, count)) }
+    /// Share of the reference's decisions that evict.
     public var referenceEvictionShare: Double { Double(referenceEvictions) / Double(max(1, count)) }
   }
 
+  /// How a text is read.
   public struct Options {
     /// Tokens of a window; `nil` means the context of the engine.
     public var window: Int?
@@ -74,6 +84,7 @@ public struct Perplexity: Sendable {
     /// Asked between layers of a chunk; what was measured until then is the result.
     public var isCancelled: () -> Bool = { false }
 
+    /// Windows of the engine's context.
     public init() {}
   }
 

@@ -8,18 +8,24 @@ import DMSModel
 import DMSPlatform
 import DMSText
 
+/// Problems given to a model one by one, each into a fresh cache, answered greedily: what it gets right, and what
+/// memory that took.
 public struct TaskEvaluation: Sendable {
-  /// Which problems: `problems` of each task, made from a seed.
+  /// Which problems are given: `problems` of each task, made from a seed.
   public struct Problems: Sendable {
+    /// Tasks that the problems are of.
     public var tasks = SyntheticTask.questions
+    /// Problems of each task.
     public var problems = 100
+    /// Seed that the problems are made from; the same one makes the same problems.
     public var seed: UInt64 = 1000
-    /// Roughly the tokens of a prompt.
+    /// Range of the prompts' sizes, roughly in tokens.
     public var size = 100...1900
 
+    /// A hundred of each task that asks a question.
     public init() {}
 
-    /// All of them, task by task.
+    /// The problems, task by task.
     public var all: [Problem] {
       tasks.flatMap { task in
         (0..<problems).map { index in
@@ -32,17 +38,23 @@ public struct TaskEvaluation: Sendable {
 
   /// What became of a problem.
   public struct Record: Sendable {
+    /// The problem that was given.
     public let problem: Problem
+    /// What the model wrote, its reasoning included.
     public let response: String
+    /// Whether what stands after the reasoning is the problem's answer.
     public var isRight: Bool { SyntheticTask.answer(in: response) == problem.answer }
-    /// The cache at the end: prompt and answer.
+    /// The account of the cache at the end of prompt and response.
     public let ledger: Ledger
   }
 
+  /// The problems that were answered, in their order; fewer than were given after a cancellation.
   public private(set) var records: [Record] = []
   /// Longer than any right answer.
   private static let longestAnswer = 400
 
+  /// Gives a model its problems.
+  ///
   /// - Parameters:
   ///   - machine: what the model runs on.
   ///   - progress: receives the share of the problems that is done.
@@ -77,11 +89,14 @@ public struct TaskEvaluation: Sendable {
 
 /// A share of n, with its 95 % interval.
 public struct Proportion: Sendable, Equatable {
+  /// Share of hits.
   public let value: Double
+  /// Lower end of the interval.
   public let low: Double
+  /// Upper end of the interval.
   public let high: Double
 
-  /// Wilson's interval (1927).
+  /// The share of hits with Wilson's interval (1927).
   public init(_ hits: Int, of count: Int) {
     let (n, z) = (Double(max(1, count)), 1.96)
     value = Double(hits) / n
@@ -93,11 +108,15 @@ public struct Proportion: Sendable, Equatable {
 
 /// How much more often one model is right than another, on the same problems, with the 95 % interval.
 public struct PairedDifference: Sendable, Equatable {
+  /// Difference of the shares that are right.
   public let value: Double
+  /// Lower end of the interval.
   public let low: Double
+  /// Upper end of the interval.
   public let high: Double
 
-  /// Of pairs that disagree, b one way and c the other: (b − c) / n, with the deviation of the mean of the pairs' differences.
+  /// The difference between two models' records of the same problems. Of pairs that disagree, b one way and c the
+  /// other: (b − c) / n, with the deviation of the mean of the pairs' differences.
   public init(_ records: [TaskEvaluation.Record], against others: [TaskEvaluation.Record]) {
     let differences = zip(records, others).map { ($0.isRight ? 1.0 : 0) - ($1.isRight ? 1 : 0) }
     let n = Double(max(1, differences.count))

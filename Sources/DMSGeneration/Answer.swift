@@ -9,6 +9,7 @@ import DMSText
 
 /// How an answer is generated.
 public struct AnswerOptions: Sendable {
+  /// How each token is chosen.
   public var sampling: SamplingOptions
   /// The answer ends before any of these texts.
   public var stops: [String]
@@ -36,13 +37,13 @@ public struct Answer: Sendable {
   public var text = ""
   /// The thinking alone, without its tags; empty for models that do not think.
   public var thinking = ""
-  /// What is left without it.
+  /// The answer without the thinking.
   public var content = ""
   /// Tokens of the prompt that had to be read; the others were in the cache.
   public var promptTokens = 0
-  /// Time of reading them.
+  /// Time of reading the prompt.
   public var promptTime = Duration.zero
-  /// Ids, reason and time.
+  /// Ids of the answer, why it ended, and the time of its decode steps.
   public var generation = Generation()
   /// The session's account afterwards.
   public var ledger = Ledger()

@@ -8,11 +8,13 @@ import DMSText
 
 /// A model that can be talked to. Immutable; several engines can share it.
 public final class LanguageModel: Sendable {
+  /// The model itself.
   public let decoder: Decoder
+  /// Text to ids and back.
   public let tokenizer: Tokenizer
-  /// `nil` for a base model.
+  /// How a conversation is written down; `nil` for a base model.
   public let template: ChatTemplate?
-  /// How the makers want it sampled.
+  /// How the makers want it sampled, by `generation_config.json`.
   public let generation: GenerationConfiguration
   /// Tokens that end a text: those that `generation_config.json` names; else those of `config.json`; else the tokenizer's.
   public let eosIDs: Set<Int>
@@ -40,12 +42,14 @@ public final class LanguageModel: Sendable {
 
   /// What a model is given to go on from.
   public struct Prompt: Sendable {
+    /// The tokens, at least one for a session to read.
     public var ids: [Int]
     /// How many of them a continued conversation will begin with again; `nil` if that is not known.
     public var stable: Int?
     /// Whether the template has opened the model's thinking already.
     public var insideThinking = false
 
+    /// A prompt of tokens of which nothing else is known.
     public init(ids: [Int]) { self.ids = ids }
   }
 

@@ -22,18 +22,22 @@ public enum FinishReason: String, Sendable {
 public struct Generation: Sendable {
   /// The generated ids, without the end-of-text token.
   public var ids: [Int] = []
+  /// Why it ended.
   public var reason = FinishReason.length
   /// The end-of-text token that was chosen last, if one was.
   public var endID: Int?
   /// Time of the decode steps.
   public var time = Duration.zero
 
+  /// Nothing yet.
   public init() {}
 }
 
 /// A running sequence on an engine. Sessions of one engine take turns in any order; not for several threads at once.
 public final class Session {
+  /// The engine that reads and generates.
   public let engine: Engine
+  /// The sequence's memory. Another object after a return to an earlier state.
   public private(set) var cache: SequenceCache
   /// The tokens of the sequence. The last one that was generated need not be in the cache yet: the next step reads it.
   public private(set) var ids: [Int] = []
@@ -59,10 +63,12 @@ public final class Session {
     self.logits = logits
   }
 
-  /// Tokens that still fit.
+  /// Tokens that still fit into the context.
   public var room: Int { max(0, cache.capacity - ids.count) }
 
-  /// Another session with the same past, which both share.
+  /// Another session with the same past, which both share. Cost: a copy of the page tables.
+  ///
+  /// - Throws: `InputError` for lack of memory.
   public func fork() throws -> Session { Session(engine, cache: try cache.fork(), ids: ids, logits: logits) }
 
   /// Appends tokens to the sequence.

@@ -1,8 +1,9 @@
 // A session on disk: the tokens, the logits after them, and the sparse cache as it is, in a safetensors file. Restored, it goes
 // on exactly where it was.
 //
-//   tokens [n] I32, of which the cache may lack the last · logits [vocabulary] F32, or [0] · eviction [heads · (w + 1)] U32 · layers.L.heads.G.keys and .values [slots, D] in the cache's type,
-// in 8 bits [slots, D and the bytes of the scales]
+//   tokens [n] I32, of which the cache may lack the last · logits [vocabulary] F32, or [0] ·
+//   eviction [heads · (w + 1)] U32 · layers.L.heads.G.keys and .values [slots, D] in the cache's type, in 8 bits
+//   [slots, D and the bytes of the scales]
 
 import DMSCache
 import DMSCheckpoint
@@ -11,10 +12,14 @@ import DMSPlatform
 import DMSTensor
 import DMSText
 
+/// A session on disk: its tokens, its logits and its sparse cache. Restored, it goes on exactly where it was.
 public enum SessionFile {
   private static let version = "1"
 
-  /// Writes a session. `note` is kept with it: a chat's history, say.
+  /// Writes a session, as many bytes as its live tokens take, and little more. `note` is kept with it: a chat's
+  /// history, say.
+  ///
+  /// - Throws: `InputError` for a file that cannot be written.
   public static func save(_ session: Session, note: String, to path: String) throws {
     let engine = session.engine
     let shape = engine.decoder.configuration

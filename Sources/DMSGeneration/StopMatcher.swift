@@ -5,6 +5,7 @@
 
 import DMSText
 
+/// Ends streamed text before any of several strings, of which no part is ever shown.
 public struct StopMatcher: Sendable {
   private let lengths: [Int]
   private let automaton: ByteAutomaton
@@ -14,7 +15,7 @@ public struct StopMatcher: Sendable {
   private var isHidden: [Bool] = []
   private var head = 0
 
-  /// Empty strings are ignored.
+  /// A matcher of these strings; empty ones are ignored.
   public init(_ stops: [String]) {
     let stops = stops.map { Array($0.utf8) }
     lengths = stops.map(\.count)

@@ -3,6 +3,7 @@
 
 import DMSText
 
+/// Text of tokens as they come: whole characters only, and nothing of a stop string.
 public struct TextStream: Sendable {
   private let tokenizer: Tokenizer
   private var decoder: TokenDecoder
@@ -12,6 +13,7 @@ public struct TextStream: Sendable {
   /// Whether a stop string was met.
   public private(set) var isStopped = false
 
+  /// A stream of text that ends before any of `stops`; special tokens are left out.
   public init(_ tokenizer: Tokenizer, stops: [String]) {
     self.tokenizer = tokenizer
     decoder = TokenDecoder(tokenizer, skippingSpecial: true)

@@ -21,13 +21,14 @@ func areFinite(_ x: UnsafePointer<Float>, _ count: Int) -> Bool {
   return sum == 0
 }
 
-/// For each row of a call the stage after which its numbers were not finite any more. A row belongs to one task at a time, so
-/// noting needs no lock; stages come in order, so the first one stays.
+/// For each row of a call the stage after which its numbers were not finite any more. A row belongs to one task at a
+/// time, so noting needs no lock; stages come in order, so the first one stays.
 public final class RowFaults: @unchecked Sendable {
   private static let none = Int32.max
   private let stages: UnsafeMutablePointer<Int32>  // [rows]
   private let capacity: Int
 
+  /// Room for the rows of a call, none noted.
   public init(rows: Int) {
     capacity = max(1, rows)
     stages = .allocate(capacity: capacity)
@@ -52,6 +53,7 @@ public final class RowFaults: @unchecked Sendable {
     }
   }
 
+  /// Where the tasks of stage `number` note their rows; stages are numbered as they run.
   public func stage(_ number: Int) -> Stage { Stage(stages: stages, number: Int32(number)) }
 
   /// The first row that was noted, and its stage; forgets all of them.
@@ -91,6 +93,7 @@ public struct FiniteScan: ParallelWork {
     return !found.pointee.load(ordering: .relaxed)
   }
 
+  /// Scans 64 KiB.
   public func run(task: Int, worker: Int) {
     let part = UnsafeRawBufferPointer(
       rebasing: bytes[task * Self.bytesPerTask..<min(bytes.count, (task + 1) * Self.bytesPerTask)])

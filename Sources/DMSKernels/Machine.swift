@@ -4,19 +4,22 @@
 import COpenBLAS
 import DMSPlatform
 
-/// Threads of a program on this machine, with the instructions that they use.
+/// Threads of a program on this machine, with the instructions that they use: what engines, conversions and trainings
+/// compute with.
 ///
-/// Engines, conversions and trainings that take turns can share one; what runs at the same time needs a machine each, for a
-/// machine's threads work for one caller at a time.
+/// Those that take turns can share one; what runs at the same time needs a machine each, for a machine's threads work
+/// for one caller at a time. The threads end with the last reference to it.
 public final class Machine: @unchecked Sendable {
   /// The memory nodes, and the processors that the process may use.
   public let topology: Topology
-  /// What the inner loops are made of.
+  /// Instructions of the inner loops.
   public let instructions: InstructionSet
-  /// What is odd about the machine, for people; empty on most.
+  /// What is odd about the machine, in sentences for people; empty on most.
   public let notes: [String]
   package let pool: ThreadPool
 
+  /// Starts the threads, near their memory. Keeps OpenBLAS to the calling thread, in the whole process.
+  ///
   /// - Parameters:
   ///   - threads: worker threads, the calling one included; 0 means one per usable processor.
   ///   - instructions: `nil` chooses the best that the processor has.
@@ -59,4 +62,11 @@ public final class Machine: @unchecked Sendable {
   package func placement(kvHeads: Int) -> Placement {
     Placement(topology: topology, threads: threads, kvHeads: kvHeads)
   }
+}
+
+extension MemoryBandwidth {
+  /// What the memory delivers to the threads of a machine. Allocates the buffer and writes it once.
+  ///
+  /// - Parameter bytes: size of the buffer, rounded down to whole slices of 64 KiB.
+  public convenience init(bytes: Int = 512 << 20, on machine: Machine) { self.init(bytes: bytes, on: machine.pool) }
 }

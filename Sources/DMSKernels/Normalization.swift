@@ -1,11 +1,13 @@
 // RMSNorm: y = x / sqrt(mean(x²) + ε) · g (Zhang and Sennrich, 2019), over rows of a matrix or heads of a row.
 
-/// Normalises `count` vectors of `size` numbers; vector `i` is read at `i · stride` and written there in `output`.
+/// RMSNorm (Zhang and Sennrich, 2019), `x / √(mean(x²) + ε) · gain`, of `count` vectors of `size` numbers; vector `i`
+/// is read at `i · stride` and written there in `output`.
 ///
 /// - Parameters:
 ///   - input, output: may be the same.
 ///   - gain: `[size]`.
-/// - Returns: whether all squares are finite: a number that is none, or that is too large, leaves nothing to go on with.
+/// - Returns: whether all squares are finite: a number that is none, or that is too large, leaves nothing to go on
+///   with.
 @discardableResult
 public func rmsNorm(
   _ input: UnsafePointer<Float>, count: Int, size: Int, stride: Int, gain: UnsafePointer<Float>, epsilon: Float,

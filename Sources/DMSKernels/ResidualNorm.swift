@@ -2,7 +2,7 @@
 
 import DMSPlatform
 
-/// Rows of `size` numbers; a task takes a few of them.
+/// `x += delta`, `output = RMSNorm(x)`, for rows of `size` numbers; a task takes eight of them.
 public struct ResidualNorm: ParallelWork {
   static let rowsPerTask = 8
 
@@ -15,6 +15,8 @@ public struct ResidualNorm: ParallelWork {
   let output: UnsafeMutablePointer<Float>
   let faults: RowFaults.Stage?
 
+  /// Prepares the sum and its norm.
+  ///
   /// - Parameters:
   ///   - x: `[rows, size]`, updated.
   ///   - delta: `[rows, size]`; `nil` adds nothing.
@@ -35,8 +37,10 @@ public struct ResidualNorm: ParallelWork {
     self.faults = faults
   }
 
+  /// Runs of eight rows.
   public var tasks: Int { (rows + Self.rowsPerTask - 1) / Self.rowsPerTask }
 
+  /// Adds and normalises a task's rows.
   public func run(task: Int, worker: Int) {
     let first = task * Self.rowsPerTask
     let count = min(Self.rowsPerTask, rows - first)

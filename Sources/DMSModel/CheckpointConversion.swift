@@ -11,11 +11,13 @@ import DMSTensor
 public struct CheckpointConversion {
   /// Receives the share of the weights that is written.
   public var progress: ((Double) -> Void)?
-  /// Asked between matrices.
+  /// Asked between matrices; `true` ends the writing with `CancellationError`.
   public var isCancelled: () -> Bool = { false }
   private let format: WeightFormat
   private let machine: Machine
 
+  /// A conversion to a form, on a machine's threads.
+  ///
   /// - Precondition: a format other than `asStored`.
   public init(to format: WeightFormat, on machine: Machine) {
     precondition(format != .asStored, "a form to write")

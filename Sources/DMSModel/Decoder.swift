@@ -18,9 +18,11 @@ public final class Decoder: @unchecked Sendable {
     /// Receives the share of the weights that is converted.
     public var progress: ((Double) -> Void)?
 
+    /// Weights as they are stored, rotary frequencies in F32.
     public init() {}
   }
 
+  /// The model's shape and its DMS settings.
   public let configuration: ModelConfiguration
   /// The form of the linear maps' weights: q8 or q4 where they are stored so, too.
   public let weightFormat: WeightFormat
@@ -29,6 +31,8 @@ public final class Decoder: @unchecked Sendable {
   let frequencies: [Float]
   let checkpoint: Checkpoint?
 
+  /// Loads a checkpoint. Weights that keep their form stay mapped and take no memory of their own.
+  ///
   /// - Parameter machine: whose threads convert weights.
   /// - Throws: `InputError` for a tensor that is missing, has the wrong shape or type, or is converted and holds numbers that
   ///   are not finite. Those that stay mapped are not read here.
@@ -37,6 +41,9 @@ public final class Decoder: @unchecked Sendable {
   }
 
   /// A decoder of this shape with random weights (BF16 where they are to be as stored), for measuring speed.
+  ///
+  /// - Parameter machine: whose threads make the weights.
+  /// - Throws: `InputError` for lack of memory.
   public convenience init(random shape: ModelConfiguration, on machine: Machine, _ options: Options = Options()) throws
   {
     try self.init(shape, nil, machine, options)
@@ -75,7 +82,8 @@ public final class Decoder: @unchecked Sendable {
     return false
   }
 
-  /// A number that tells checkpoints of equal shape apart: a hash of samples of the weights.
+  /// A number that tells checkpoints of equal shape apart: a hash of samples of the weights. Cost: reads a thousand
+  /// places of each of them.
   public var fingerprint: UInt64 {
     var hash: UInt64 = 0xCBF2_9CE4_8422_2325  // FNV-1a
     func add(_ weights: Weights) {

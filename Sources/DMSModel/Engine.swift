@@ -16,9 +16,9 @@ import Synchronization
 public final class Engine {
   /// What an engine is made for.
   public struct Options: Sendable {
-    /// Positions that a cache has room for; `nil` means the model's context.
+    /// Positions that a cache has room for, forgotten tokens included; `nil` means the model's context.
     public var context: Int?
-    /// How keys and values are stored: F32, BF16 or F16. `nil` means F32 for F32 weights and BF16 for 16-bit weights.
+    /// How keys and values are stored. `nil` means F32 for F32 weights and BF16 for all others.
     public var kvType: KVType?
     /// Whether a DMS model forgets. Without, its borrowed channels stay zero all the same.
     public var eviction = true
@@ -29,18 +29,22 @@ public final class Engine {
     /// The most tokens that go through the layers at once; longer prompts go in several chunks.
     public var chunk = 512
 
-    /// What was chosen (debug), and what is odd about the machine (warning).
+    /// Receives what was chosen (debug), and what is odd about the machine (warning).
     public var logger = Logger(label: "dms")
 
+    /// One sequence of the model's context, whose evictions the model decides.
     public init() {}
   }
 
+  /// The model that runs; other engines may share it.
   public let decoder: Decoder
-  /// Positions that a cache has room for.
+  /// Positions that a cache has room for, forgotten tokens included.
   public let context: Int
+  /// How keys and values are stored.
   public let kvType: KVType
   /// How caches treat their tokens.
   public let policy: EvictionPolicy
+  /// Whose threads and instructions the engine uses.
   public let machine: Machine
   /// The most sequences of one decode step.
   public let batch: Int
@@ -53,9 +57,11 @@ public final class Engine {
   let workspace: Workspace
   /// One warning serves the process.
   private static let hasWarned = Atomic(false)
-  /// Sees intermediate values; for tracing.
+  /// Sees intermediate values of every call, for tracing; not kept alive.
   public weak var observer: (any ForwardObserver)?
 
+  /// Allocates the workspace of a call; caches take memory as tokens come.
+  ///
   /// - Throws: `InputError` for options that cannot be, and for lack of memory.
   public init(_ decoder: Decoder, on machine: Machine, _ options: Options = Options()) throws {
     let shape = decoder.configuration
@@ -105,12 +111,14 @@ public final class Engine {
   var pool: ThreadPool { machine.pool }
   var instructions: InstructionSet { machine.instructions }
 
-  /// An empty cache for one sequence.
+  /// An empty cache for one sequence, for this engine only.
+  ///
+  /// - Throws: `InputError` for lack of memory for its tables.
   public func makeCache() throws -> SequenceCache {
     try SequenceCache(pool: cachePool, layers: decoder.configuration.layers, capacity: context, policy: policy)
   }
 
-  /// Bytes of pages that all sequences of this engine hold, shared pages once.
+  /// Bytes of pages that all sequences of this engine hold, each page counted once however many share it.
   public var cacheBytesHeld: Int { cachePool.bytesHeld }
 
   /// The logits `[vocabulary]` that the last call left for sequence `index` of a decode step, or for the last token of a

@@ -5,10 +5,12 @@ import DMSKernels
 import DMSPlatform
 import DMSTensor
 
-/// `asStored` is what the checkpoint has: numbers, or blocks. Norms, biases and the adapter's decision projection always stay
-/// as they are; so do, beside the blocks of a query projection, its rows that are borrowed for decisions.
+/// The form that the weights of linear maps have in memory. Norms, biases and the adapter's decision projection always
+/// stay as they are; so do, beside the blocks of a query projection, its rows that are borrowed for decisions.
 public enum WeightFormat: String, Sendable, CaseIterable {
+  /// What the checkpoint has: numbers, or blocks.
   case asStored = "as-stored"
+  /// Numbers of 32 or 16 bits.
   case f32, bf16, f16
   /// Blocks of 32 with a scale: 8.5 and 4.5 bits per weight.
   case q8, q4

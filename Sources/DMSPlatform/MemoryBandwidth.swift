@@ -1,6 +1,7 @@
 // What the machine's memory delivers to a number of threads that only read: the ceiling of decoding.
 
-/// A buffer far larger than the caches, read in slices by a pool of threads.
+/// What the machine's memory delivers to threads that only read: the ceiling of decoding. Holds a buffer far larger
+/// than the caches.
 public final class MemoryBandwidth {
   private static let slices = 256
   private let bytes: UnsafeMutableRawBufferPointer
@@ -9,6 +10,8 @@ public final class MemoryBandwidth {
   private let sums: UnsafeMutablePointer<UInt32>
   private let pool: ThreadPool
 
+  /// Allocates the buffer and writes it once.
+  ///
   /// - Parameters:
   ///   - bytes: rounded down to whole slices of 256 · 256 bytes.
   ///   - pool: the readers.
@@ -34,7 +37,7 @@ public final class MemoryBandwidth {
     return Double(bytes.count) / (time / .seconds(1))
   }
 
-  /// The best of several passes: other processes only ever take away.
+  /// Bytes per second of the best of several passes: other processes only ever take away.
   public func best(of passes: Int) -> Double { (0..<max(1, passes)).reduce(0) { best, _ in max(best, measure()) } }
 
   private struct Slice: ParallelWork {

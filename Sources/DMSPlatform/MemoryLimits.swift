@@ -4,14 +4,15 @@
 
 import Glibc
 
+/// What keeps the process from more memory: the limits of the shell, of its control groups, of the machine.
 public enum MemoryLimits {
   /// A limit, and what is left under it.
   public struct Limit: Sendable, Equatable {
-    /// As people know it.
+    /// The limit's name for people, as "the data segment (ulimit -d)".
     public var name: String
-    /// Bytes.
+    /// Bytes that are left under it; none or less where it is exceeded.
     public var free: Int
-    /// Whether address space counts, touched or not.
+    /// Whether address space counts, touched or not; else memory that is touched.
     public var countsAddresses: Bool
   }
 
@@ -35,7 +36,7 @@ public enum MemoryLimits {
   /// Whether the shell limits the address space, which mappings that nobody touches take, too.
   package static var limitsAddresses: Bool { limit(RLIMIT_AS) != nil || limit(RLIMIT_DATA) != nil }
 
-  /// All limits that hold now.
+  /// All limits that hold now. Cost: reads a few small files of the system.
   public static func current() -> [Limit] {
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
     let pages = readSmallFile("/proc/self/statm")?.split(separator: " ").map { Int($0) ?? 0 } ?? []

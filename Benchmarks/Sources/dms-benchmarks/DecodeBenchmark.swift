@@ -19,7 +19,7 @@ struct DecodeBenchmark: ParsableCommand {
     printProvenance(threads: threads)
     let machine = try Machine(threads: threads)
     // Threads of its own: they sleep while the engine's work.
-    let memory = try MemoryBandwidth(on: ThreadPool(threads: threads))
+    let memory = try MemoryBandwidth(on: Machine(threads: threads))
     for name in types.split(separator: ",") {
       guard let type = ElementType(rawValue: String(name)) else { throw ValidationError("unknown type \(name)") }
       let folder = "/tmp/dms-benchmark-\(getpid())-\(name)"

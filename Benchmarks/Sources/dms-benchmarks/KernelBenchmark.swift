@@ -3,6 +3,9 @@
 
 import ArgumentParser
 import DMS
+import DMSKernels
+import DMSPlatform
+import DMSTensor
 
 struct KernelBenchmark: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import DMS
+import DMSPlatform
 
 struct TrainingBenchmark: ParsableCommand {
   static let configuration = CommandConfiguration(
