@@ -113,6 +113,6 @@ struct BenchRun {
   }
 
   private func stopIfAsked() throws {
-    if Interrupt.isRequested { throw ExitCode(130) }
+    if Interrupt.isRequested { throw Interrupt.exitCode }
   }
 }

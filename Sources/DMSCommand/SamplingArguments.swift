@@ -5,28 +5,33 @@ import DMSCheckpoint
 import DMSGeneration
 
 struct SamplingArguments: ParsableArguments {
-  @Option(help: "Seed of the random choices: the same seed, model and prompt give the same text.")
+  @Option(
+    parsing: .unconditional, help: "Seed of the random choices: the same seed, model and prompt give the same text.")
   var seed: UInt64 = 0
 
-  @Option(help: "0 takes the most likely token.")
+  @Option(
+    parsing: .unconditional,
+    help: "0 takes the most likely token. This, --top-k, --top-p or --min-p makes a model sample that would not.")
   var temperature: Double?
 
-  @Option(help: "Choose among the k most likely tokens; 0: among all.")
+  @Option(parsing: .unconditional, help: "Choose among the k most likely tokens; 0: among all.")
   var topK: Int?
 
-  @Option(help: "Choose among the most likely tokens that together have this probability.")
+  @Option(parsing: .unconditional, help: "Choose among the most likely tokens that together have this probability.")
   var topP: Double?
 
-  @Option(help: "Choose among tokens at least this fraction as likely as the most likely one.")
+  @Option(parsing: .unconditional, help: "Choose among tokens at least this fraction as likely as the most likely one.")
   var minP: Double?
 
-  @Option(help: "Make tokens that have occurred less likely; 1 does nothing.")
+  @Option(parsing: .unconditional, help: "Make tokens that have occurred less likely; 1 does nothing.")
   var repetitionPenalty: Double?
 
-  @Option(help: "End before this text. May be given several times.")
+  @Option(parsing: .unconditionalSingleValue, help: "End before this text. May be given several times.")
   var stop: [String] = []
 
-  @Option(help: "The most tokens to generate. Default: the checkpoint's own limit, or what fits the context.")
+  @Option(
+    parsing: .unconditional,
+    help: "The most tokens to generate. Default: the checkpoint's own limit, or what fits the context.")
   var maxTokens: Int?
 
   mutating func validate() throws {
@@ -39,11 +44,22 @@ struct SamplingArguments: ParsableArguments {
     }
   }
 
+  /// Says on stderr which options a temperature of 0 makes meaningless, but for values that choose nothing either.
+  func sayWhatHasNoEffect(_ configuration: GenerationConfiguration) {
+    guard options(configuration).temperature == 0 else { return }
+    let given = [
+      ("--top-k", topK.map { $0 > 0 }), ("--top-p", topP.map { $0 < 1 }), ("--min-p", minP.map { $0 > 0 }),
+    ]
+    for (name, chooses) in given where chooses ?? false {
+      printError("dms: warning: \(name) has no effect at temperature 0")
+    }
+  }
+
   /// The checkpoint's wishes, overridden by flags.
   func options(_ configuration: GenerationConfiguration) -> SamplingOptions {
     var wishes = configuration
-    // A temperature asks for sampling.
-    if temperature != nil { wishes.doSample = true }
+    // Whoever names how to sample wants it, also of a checkpoint that takes the most likely token by itself.
+    if temperature != nil || topK != nil || topP != nil || minP != nil { wishes.doSample = true }
     var options = SamplingOptions(wishes)
     options.seed = seed
     options.temperature = temperature ?? options.temperature

@@ -45,15 +45,17 @@ public final class LanguageModel: Sendable {
 
   /// Renders a conversation through the chat template, ready for an answer.
   ///
-  /// - Parameter thinking: Qwen3's switch; `nil` leaves it to the template.
+  /// - Parameters:
+  ///   - tools: what the model may call, for templates that know tools.
+  ///   - thinking: Qwen3's switch; `nil` leaves it to the template.
   /// - Throws: `InputError` if the model has no chat template, or the template fails.
-  public func prompt(_ messages: [ChatMessage], thinking: Bool?) throws -> Prompt {
+  public func prompt(_ messages: [ChatMessage], tools: ToolDescriptions? = nil, thinking: Bool?) throws -> Prompt {
     guard let template else {
       throw InputError("this model has no chat template", remedy: "use dms run --raw to continue a text")
     }
     func render(_ addGenerationPrompt: Bool) throws -> String {
       try template.render(
-        messages: messages, addGenerationPrompt: addGenerationPrompt, thinking: thinking,
+        messages: messages, addGenerationPrompt: addGenerationPrompt, thinking: thinking, tools: tools?.json,
         bosToken: tokenizer.bosToken, eosToken: tokenizer.eosToken)
     }
     let text = try render(true)
