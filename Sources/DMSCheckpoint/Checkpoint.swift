@@ -184,6 +184,23 @@ public final class Checkpoint: Sendable {
     return fileOfTensor[bare].map { (files[$0], bare) }
   }
 
+  /// The first tensor, file by file, of which something holds.
+  package func firstTensor(where holds: (TensorView) -> Bool) -> (name: String, path: String)? {
+    for (index, file) in files.enumerated() {
+      for name in file.names where fileOfTensor[name] == index {
+        if let view = file.view(name), holds(view) { return (name, file.path) }
+      }
+    }
+    return nil
+  }
+
+  /// The error of a tensor that holds NaN or an infinity.
+  package static func notFinite(_ tensor: String, at path: String) -> InputError {
+    InputError(
+      "tensor \(quoted(tensor)) holds numbers that are not finite", at: path,
+      remedy: "download the checkpoint again; of a training, take an earlier one")
+  }
+
   /// Bytes of all tensors.
   public var weightBytes: Int { fold { $0 + $1.bytes.count } }
   /// Numbers in all tensors; of weights in blocks, those that they stand for.

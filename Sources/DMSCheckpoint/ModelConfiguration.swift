@@ -31,6 +31,7 @@ public struct ModelConfiguration: Sendable, Equatable {
   /// Bias of the attention's output projection.
   public let outputBias: Bool
   public let mlpBias: Bool
+  /// Tokens that end a text, and the one that begins it; none where the configuration does not say.
   public let eosIDs: [Int]
   public let bosID: Int?
   /// The type that the configuration announces; tensors say their own.
@@ -116,10 +117,9 @@ public struct ModelConfiguration: Sendable, Equatable {
     }
     try Self.refuseSlidingWindow(config, family, layers: layers, context: context)
     // Special ids may lie beyond the embedding in configurations that people patched: then they never occur.
-    eosIDs =
-      json["eos_token_id"] == nil && family == .llama ? [2] : try config.ids("eos_token_id", below: Self.tokenIDs)
-    bosID =
-      json["bos_token_id"] == nil && family == .llama ? 1 : try config.ids("bos_token_id", below: Self.tokenIDs).first
+    // Absent ones are not what transformers' Llama class would assume (2 and 1): the tokenizer knows.
+    eosIDs = try config.ids("eos_token_id", below: Self.tokenIDs)
+    bosID = try config.ids("bos_token_id", below: Self.tokenIDs).first
     switch try config.string("dtype") ?? config.string("torch_dtype") {
     case "float32": storedType = .f32
     case "float16": storedType = .f16

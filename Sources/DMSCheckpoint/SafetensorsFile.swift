@@ -3,6 +3,7 @@
 
 import DMSPlatform
 import DMSTensor
+import DMSText
 
 /// One .safetensors file. Tensors are views into the mapping and are valid while the file object lives.
 ///
@@ -30,6 +31,14 @@ public final class SafetensorsFile: @unchecked Sendable {
     for entry in header.entries {
       var bytes = UnsafeRawBufferPointer(rebasing: data[entry.range])
       if let base = bytes.baseAddress, Int(bitPattern: base) % entry.type.size != 0 {
+        do {
+          try MemoryLimits.require(
+            bytes.count, for: "a copy of tensor \(quoted(entry.name)), which is not aligned,",
+            remedy: "write the file again with today's safetensors")
+        } catch {
+          for copy in copies { copy.deallocate() }
+          throw error
+        }
         let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 64)
         copy.copyMemory(from: bytes)
         if let base = copy.baseAddress { copies.append(base) }

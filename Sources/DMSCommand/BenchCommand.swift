@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import DMSCheckpoint
+import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSTensor
@@ -115,14 +116,14 @@ struct BenchCommand: ParsableCommand {
   }
 
   mutating func run() throws {
-    let threads = engineOptions.threads > 0 ? engineOptions.threads : Topology().usefulThreads
+    let machine = try engineOptions.machine()
     // First of all and to the end, so that what it takes can be told from what the model takes.
-    let memory = try MemoryBandwidth(threads: threads)
+    let memory = MemoryBandwidth(on: machine.pool)
     let decoder: Decoder
     if let shape {
-      decoder = try Decoder(random: configuration(shape), engineOptions.loading())
+      decoder = try Decoder(random: configuration(shape), on: machine, engineOptions.loading())
     } else {
-      decoder = try Decoder(Checkpoint(folder: model ?? ""), engineOptions.loading())
+      decoder = try Decoder(Checkpoint(folder: model ?? ""), on: machine, engineOptions.loading())
     }
     let forgets = decoder.configuration.dms != nil || simulatedRatio != nil
     let policies = try policies() ?? [forgets ? .dms : .dense]
@@ -143,7 +144,7 @@ struct BenchCommand: ParsableCommand {
         SimulatedEviction(ratio: $0, window: simulatedWindow ?? decoder.configuration.dms?.window ?? 256)
       }
       let run = BenchRun(
-        engine: try Engine(decoder, options), policy: policy, prompt: prompt, steps: generate,
+        engine: try Engine(decoder, on: machine, options), policy: policy, prompt: prompt, steps: generate,
         repetitions: repetitions, memory: memory)
       try run.measure(depths: depths, chains: chains) { result in
         results.append(result)
@@ -151,8 +152,7 @@ struct BenchCommand: ParsableCommand {
       }
     }
     let report = BenchReport(
-      decoder: decoder, source: model ?? shape ?? "", threads: threads, memory: memory,
-      instructions: engineOptions.options(decoder).instructions ?? .best, results: results)
+      decoder: decoder, source: model ?? shape ?? "", machine: machine, memory: memory, results: results)
     if json { try writeAnswer(report.json + "\n") }
     if markdown { try writeAnswer(report.markdown) }
     printError(report.summary)

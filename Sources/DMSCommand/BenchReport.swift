@@ -9,9 +9,8 @@ import DMSText
 struct BenchReport {
   let decoder: Decoder
   let source: String
-  let threads: Int
+  let machine: Machine
   let memory: MemoryBandwidth
-  let instructions: InstructionSet
   let results: [BenchRun.Result]
 
   /// The most that memory delivered in bytes per second: other processes only ever take away.
@@ -21,13 +20,14 @@ struct BenchReport {
   private var peakBytes: Int { max(0, MemoryAccounting.peakResidentBytes() - memory.size) }
 
   var summary: String {
-    "\(threads) threads, \(instructions.rawValue), memory \(decimals(bandwidth / 1e9, 1)) GB/s, weights "
+    "\(machine.threads) threads, \(machine.instructions.rawValue), memory \(decimals(bandwidth / 1e9, 1)) GB/s, weights "
       + "\(byteCount(decoder.stepBytes)) a step, of \(byteCount(decoder.weightBytes)), peak resident \(byteCount(peakBytes))"
   }
 
   var json: String {
     JSON.members([
-      "model": .string(source), "threads": .integer(threads), "instructions": .string(instructions.rawValue),
+      "model": .string(source), "threads": .integer(machine.threads),
+      "instructions": .string(machine.instructions.rawValue),
       "bandwidth_bytes_per_second": .number(bandwidth), "weight_bytes": .integer(decoder.weightBytes),
       "weight_bytes_per_step": .integer(decoder.stepBytes), "peak_resident_bytes": .integer(peakBytes),
       "results": .array(results.map(\.json)),

@@ -4,6 +4,7 @@ import ArgumentParser
 import DMSCache
 import DMSCheckpoint
 import DMSGeneration
+import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSText
@@ -40,12 +41,13 @@ struct ChatCommand: ParsableCommand {
     // Before anything is loaded: a file that cannot take the answers is no place for them.
     let lock = try session.map(reserve)
     defer { withExtendedLifetime(lock) {} }
-    let model = try LanguageModel(folder: model, engineOptions.loading())
+    let machine = try engineOptions.machine()
+    let model = try LanguageModel(folder: model, on: machine, engineOptions.loading())
     guard model.template != nil else {
       throw InputError(
         "this model has no chat template", at: self.model, remedy: "use dms run --raw to continue a text")
     }
-    let engine = try engineOptions.engine(model.decoder)
+    let engine = try engineOptions.engine(model.decoder, on: machine)
     var conversation = try Conversation(
       model, engine, system: system, thinking: thinking?.isOn, hidesThinking: hideThinking, sampling: sampling,
       file: session)
@@ -82,7 +84,7 @@ struct ChatCommand: ParsableCommand {
           guard try conversation.handle(line) else { return }
         }
       } catch let error as InputError where ![lostOutputPlace, InputLines.source].contains(error.location) {
-        printError("dms: \(oneLine(error.description))")
+        printError("dms: \(error)")
       }
       if Interrupt.endsProgram { throw Interrupt.exitCode }
     }
@@ -118,7 +120,7 @@ struct ChatCommand: ParsableCommand {
       } catch let error as InputError where error.location != lostOutputPlace {
         hasFailed = true
         let isPlaced = error.location?.hasPrefix(InputLines.source) ?? false
-        printError("dms: \(isPlaced ? "" : "\(lines.place): ")\(oneLine(error.description))")
+        printError("dms: \(isPlaced ? "" : "\(lines.place): ")\(error)")
       }
       if Interrupt.isRequested { throw Interrupt.exitCode }
     }

@@ -29,6 +29,8 @@ enum Main {
     reportLostFiles()
     Interrupt.install()
     do {
+      // Lists and strings cannot say that they do not fit: what every command needs is asked for here.
+      try MemoryLimits.require(32 << 20, for: "the program", remedy: "end other programs")
       var command = try DMSCommand.parseAsRoot(withPromptLast(Array(CommandLine.arguments.dropFirst())))
       do { try command.run() } catch let code as ExitCode {
         try finishOutput()
@@ -36,23 +38,30 @@ enum Main {
       }
       try finishOutput()
     } catch let error as InputError {
-      printError("dms: \(oneLine(error.description))")
-      exit(1)
+      printError("dms: \(error)")
+      end(1)
     } catch let code as ExitCode {
-      exit(code.rawValue)
+      end(code.rawValue)
     } catch {
       let message = DMSCommand.fullMessage(for: error)
       if DMSCommand.exitCode(for: error) == .success {
         print(message)
         do { try finishOutput() } catch {
           printError("dms: \(error)")
-          exit(1)
+          end(1)
         }
-        exit(0)
+        end(0)
       }
       printError(message)
-      exit(2)
+      end(2)
     }
+    end(0)
+  }
+
+  /// Whatever threads of libraries are still doing, the command has ended.
+  private static func end(_ code: Int32) -> Never {
+    fflush(nil)
+    _exit(code)
   }
 }
 

@@ -52,11 +52,13 @@ struct FolderParts {
 
   mutating func sampling() -> String {
     describe { [folder] in
-      let options = SamplingOptions(try GenerationConfiguration(folder: folder))
-      guard options.temperature > 0 else { return "the most likely token" }
+      let wishes = try GenerationConfiguration(folder: folder)
+      let options = SamplingOptions(wishes)
+      let rest = wishes.unsupportedKeys.map { "; \($0) not honoured" } ?? ""
+      guard options.temperature > 0 else { return "the most likely token" + rest }
       return "temperature \(decimals(options.temperature, 2))" + (options.topK > 0 ? ", top-k \(options.topK)" : "")
         + (options.topP < 1 ? ", top-p \(decimals(options.topP, 2))" : "")
-        + (options.minP > 0 ? ", min-p \(decimals(options.minP, 2))" : "")
+        + (options.minP > 0 ? ", min-p \(decimals(options.minP, 2))" : "") + rest
     }
   }
 }

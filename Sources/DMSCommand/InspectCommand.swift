@@ -4,6 +4,7 @@ import ArgumentParser
 import DMSCheckpoint
 import DMSKernels
 import DMSModel
+import DMSPlatform
 import DMSTensor
 
 struct InspectCommand: ParsableCommand {
@@ -28,7 +29,7 @@ struct InspectCommand: ParsableCommand {
   }
 
   mutating func run() throws {
-    if hardware { try HardwareReport.show() }
+    if hardware { try HardwareReport.show(Machine()) }
     guard let model else { return }
     if hardware { print("") }
     try show(model)
@@ -71,7 +72,7 @@ struct InspectCommand: ParsableCommand {
       }
       print(line)
     }
-    for problem in parts.problems { printError("dms: \(oneLine(problem.description))") }
+    for problem in parts.problems { printError("dms: \(problem)") }
     if !parts.problems.isEmpty { throw ExitCode(1) }
   }
 

@@ -3,7 +3,9 @@
 import DMSCache
 import DMSCheckpoint
 import DMSEvaluation
+import DMSKernels
 import DMSModel
+import DMSPlatform
 import DMSText
 
 struct PerplexityReport {
@@ -39,8 +41,8 @@ struct PerplexityReport {
   var json: String {
     var object = produced(model, engine)
     object["context"] = .integer(engine.context)
-    object["threads"] = .integer(engine.threads)
-    object["instructions"] = .string(engine.instructions.rawValue)
+    object["threads"] = .integer(engine.machine.threads)
+    object["instructions"] = .string(engine.machine.instructions.rawValue)
     object["complete"] = .bool(result.isComplete)
     object["tokens"] = .integer(result.tokens)
     object["perplexity"] = .number(result.value)

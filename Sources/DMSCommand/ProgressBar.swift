@@ -1,6 +1,7 @@
 // How far long work is, as a bar on stderr, where people look at it: one line, never wider than the terminal, that is gone
 // before anything else is written and when the program ends. What the work is is not known here.
 
+import DMSPlatform
 import Glibc
 import Synchronization
 
@@ -76,23 +77,4 @@ enum ProgressText {
   private static func width(of character: Character) -> Int {
     character.unicodeScalars.reduce(0) { $0 + ($1.value < 0x1100 || $1 == "…" ? 1 : 2) }
   }
-}
-
-/// A text as one line: names of files and what hostile files say may hold line ends, and bytes that terminals obey.
-func oneLine(_ text: String) -> String {
-  guard text.unicodeScalars.contains(where: isControl) else { return text }
-  return text.unicodeScalars.reduce(into: "") { line, scalar in
-    switch scalar {
-    case "\n": line += "\\n"
-    case "\r": line += "\\r"
-    case "\t": line += "\\t"
-    case _ where isControl(scalar): line += "\\u{\(String(scalar.value, radix: 16))}"
-    default: line.unicodeScalars.append(scalar)
-    }
-  }
-}
-
-/// Controls of ASCII and of Latin-1, and the two line ends that only Unicode has.
-private func isControl(_ scalar: Unicode.Scalar) -> Bool {
-  scalar.value < 0x20 || (0x7F..<0xA0).contains(scalar.value) || scalar.value == 0x2028 || scalar.value == 0x2029
 }

@@ -3,6 +3,7 @@
 import ArgumentParser
 import DMSCheckpoint
 import DMSGeneration
+import DMSPlatform
 
 struct SamplingArguments: ParsableArguments {
   @Option(
@@ -44,8 +45,12 @@ struct SamplingArguments: ParsableArguments {
     }
   }
 
-  /// Says on stderr which options a temperature of 0 makes meaningless, but for values that choose nothing either.
+  /// Says on stderr what of the makers' wishes is not honoured, and which options a temperature of 0 makes meaningless, but for
+  /// values that choose nothing either.
   func sayWhatHasNoEffect(_ configuration: GenerationConfiguration) {
+    if let keys = configuration.unsupportedKeys {
+      printError("dms: warning: generation_config.json: \(keys) not honoured")
+    }
     guard options(configuration).temperature == 0 else { return }
     let given = [
       ("--top-k", topK.map { $0 > 0 }), ("--top-p", topP.map { $0 < 1 }), ("--min-p", minP.map { $0 > 0 }),
@@ -53,6 +58,15 @@ struct SamplingArguments: ParsableArguments {
     for (name, chooses) in given where chooses ?? false {
       printError("dms: warning: \(name) has no effect at temperature 0")
     }
+  }
+
+  /// How a model's answers are generated: its makers' wishes, overridden by flags.
+  func options(_ model: LanguageModel) -> AnswerOptions {
+    var answer = AnswerOptions(model)
+    answer.sampling = options(model.generation)
+    answer.stops += stop
+    answer.maxTokens = maxTokens ?? answer.maxTokens
+    return answer
   }
 
   /// The checkpoint's wishes, overridden by flags.
@@ -68,5 +82,15 @@ struct SamplingArguments: ParsableArguments {
     options.minP = minP ?? options.minP
     options.repetitionPenalty = repetitionPenalty ?? options.repetitionPenalty
     return options
+  }
+}
+
+extension GenerationConfiguration {
+  /// The keys that are not honoured, by name as far as a line has room for them; `nil` if all are.
+  var unsupportedKeys: String? {
+    guard !unsupported.isEmpty else { return nil }
+    let most = 8
+    return unsupported.prefix(most).map { oneLine(String($0.unicodeScalars.prefix(60))) }.joined(separator: ", ")
+      + (unsupported.count > most ? " and \(unsupported.count - most) more" : "")
   }
 }

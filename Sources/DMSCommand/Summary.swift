@@ -3,32 +3,35 @@
 import DMSCache
 import DMSCheckpoint
 import DMSGeneration
+import DMSPlatform
 import DMSText
 
 struct Summary {
-  let prompt: Int
-  let reading: Duration
-  let generation: Generation
-  let ledger: Ledger
+  private let answer: Answer
+
+  init(_ answer: Answer) { self.answer = answer }
+
+  private var generation: Generation { answer.generation }
+  private var ledger: Ledger { answer.ledger }
 
   private func rate(_ tokens: Int, _ time: Duration) -> Double {
     tokens > 0 ? Double(tokens) / (time / .seconds(1)) : 0
   }
 
-  private var prefillRate: Double { rate(prompt, reading) }
+  private var prefillRate: Double { rate(answer.promptTokens, answer.promptTime) }
   /// The last token is chosen and not read.
   private var decodeRate: Double { rate(max(0, generation.ids.count - 1), generation.time) }
 
   var line: String {
-    "prefill \(prompt) tokens, \(decimals(prefillRate, 1))/s · decode \(generation.ids.count) tokens, "
+    "prefill \(answer.promptTokens) tokens, \(decimals(prefillRate, 1))/s · decode \(generation.ids.count) tokens, "
       + "\(decimals(decodeRate, 1))/s · \(generation.reason.rawValue) · seen \(ledger.tokensSeen), live "
       + "\(decimals(ledger.liveTokens, 1)), ratio \(decimals(ledger.compressionRatio, 2)) · cache "
       + "\(byteCount(ledger.bytesHeld)), dense \(byteCount(ledger.bytesDense))"
   }
 
-  func json(text: String, promptIDs: [Int]) -> String {
+  func json(promptIDs: [Int]) -> String {
     JSON.members([
-      "text": .string(text), "finish_reason": .string(generation.reason.rawValue),
+      "text": .string(answer.text), "finish_reason": .string(generation.reason.rawValue),
       "prompt_ids": .array(promptIDs.map(JSON.integer)), "generated_ids": .array(generation.ids.map(JSON.integer)),
       "prefill_tokens_per_second": .rounded(prefillRate, 3), "decode_tokens_per_second": .rounded(decodeRate, 3),
       "tokens_seen": .integer(ledger.tokensSeen), "live_tokens": .rounded(ledger.liveTokens, 3),

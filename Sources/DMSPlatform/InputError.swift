@@ -13,13 +13,15 @@ public struct InputError: Error, Equatable, Sendable, CustomStringConvertible {
   /// What the user can do about it.
   public var remedy: String?
 
+  /// An error with what is known of where it is and of what to do.
   public init(_ problem: String, at location: String? = nil, remedy: String? = nil) {
     self.problem = problem
     self.location = location
     self.remedy = remedy
   }
 
+  /// One line: `where: what; remedy`.
   public var description: String {
-    (location.map { "\($0): " } ?? "") + problem + (remedy.map { "; \($0)" } ?? "")
+    oneLine((location.map { "\($0): " } ?? "") + problem + (remedy.map { "; \($0)" } ?? ""))
   }
 }

@@ -20,9 +20,19 @@ public final class AdamW {
     public init() {}
   }
 
+  /// Of each number that trains.
+  struct Moments<Buffer> {
+    let first: Buffer
+    let second: Buffer
+
+    init(count: Int, _ make: (Int) -> Buffer) {
+      first = make(count)
+      second = make(count)
+    }
+  }
+
   public let options: Options
-  let first: FloatBuffer
-  let second: FloatBuffer
+  let moments: Moments<FloatBuffer>
   /// Updates so far.
   public internal(set) var updates = 0
   private let parts: TrainableParts
@@ -31,8 +41,7 @@ public final class AdamW {
   public init(_ parts: TrainableParts, _ options: Options) {
     self.parts = parts
     self.options = options
-    first = FloatBuffer(parts.count)
-    second = FloatBuffer(parts.count)
+    moments = Moments(count: parts.count, FloatBuffer.init)
   }
 
   /// The norm of a gradient. In blocks of a fixed size, added in order.
@@ -58,7 +67,8 @@ public final class AdamW {
     for part in parts.parts {
       let decay = Float(part.decays ? rate * options.weightDecay : 0)
       let values = parameters.values.base + part.range.lowerBound
-      let (g, m, v) = (gradient.values.base + part.packed, first.base + part.packed, second.base + part.packed)
+      let (m, v) = (moments.first.base + part.packed, moments.second.base + part.packed)
+      let g = gradient.values.base + part.packed
       pool.forPieces(of: part.range.count, size: Self.block) { _, range in
         for index in range {
           let slope = g[index] * scale

@@ -5,6 +5,7 @@
 
 import DMSCache
 import DMSCheckpoint
+import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSTensor
@@ -40,16 +41,15 @@ public struct HeldOutEvaluation: Sendable, Equatable {
   ///   - isCancelled: asked between documents.
   /// - Returns: `nil` if it was cancelled.
   public static func measure(
-    _ batch: TokenBatch, folder: String, threads: Int, isCancelled: () -> Bool
+    _ batch: TokenBatch, folder: String, on machine: Machine, isCancelled: () -> Bool
   ) throws -> HeldOutEvaluation? {
     var result = HeldOutEvaluation()
-    let decoder = try Decoder(Checkpoint(folder: folder))
+    let decoder = try Decoder(Checkpoint(folder: folder), on: machine)
     let shape = decoder.configuration
     var options = Engine.Options()
-    options.threads = threads
     options.kvType = .f32
     options.context = max(1, batch.longestDocument)
-    let engine = try Engine(decoder, options)
+    let engine = try Engine(decoder, on: machine, options)
     result.live = Array(repeating: Array(repeating: 0, count: shape.kvHeads), count: shape.layers)
     for document in batch.documents {
       if isCancelled() { return nil }

@@ -20,10 +20,10 @@ public struct LearningRate: Sendable, Equatable {
   init(_ reader: ConfigurationReader?, steps: Int) throws {
     self.steps = steps
     guard let reader else { return }
-    try reader.refuseUnknownKeys(["peak", "schedule", "warmUp", "floor"])
+    try reader.refuseUnknownKeys(["peak", "schedule", "warm_up", "floor"])
     peak = try reader.number("peak", in: 0...100) ?? peak
     schedule = try reader.choice("schedule") ?? schedule
-    warmUp = try reader.integer("warmUp", in: 0...(1 << 30)) ?? warmUp
+    warmUp = try reader.integer("warm_up", in: 0...(1 << 30)) ?? warmUp
     floor = try reader.number("floor", in: 0...1) ?? floor
   }
 

@@ -110,9 +110,11 @@ public final class Parameters {
     values = FloatBuffer(layout.count)
   }
 
+  static func bytes(_ layout: ParameterLayout) -> Int { MemoryLayout<Float>.stride * layout.count }
+
   /// A checkpoint's, widened. An adapter that the checkpoint lacks starts with W = 0 and a norm of ones, so that the offset
   /// alone decides (DMS, section 4).
-  /// - Throws: `InputError` for a tensor that is missing or has the wrong shape or type.
+  /// - Throws: `InputError` for a tensor that is missing, has the wrong shape or type, or holds numbers that are not finite.
   public convenience init(_ layout: ParameterLayout, from checkpoint: Checkpoint) throws {
     self.init(layout)
     if let blocks = checkpoint.configuration.blocks {
@@ -128,6 +130,7 @@ public final class Parameters {
         continue
       }
       let view = try checkpoint.tensor(tensor.name, shape: tensor.shape)
+      guard FiniteScan.areFinite(view) else { throw Checkpoint.notFinite(tensor.name, at: checkpoint.folder) }
       if let base = view.bytes.baseAddress { widen(base, view.type, tensor.count, to: out) }
     }
   }

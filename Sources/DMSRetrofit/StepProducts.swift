@@ -35,7 +35,7 @@ public final class StepProducts {
     self.distils = distils
     self.recomputes = recomputes
     self.trains = trains
-    let sizes = LayerActivations.Sizes(shape)
+    let sizes = LayerSizes(shape)
     let held = LossHead.rowsHeld(rows: batch.rows, vocabulary: shape.vocabulary) * shape.vocabulary
     let widest = max(shape.hidden, sizes.projected, 2 * shape.intermediate)
     x = FloatBuffer(max(batch.rows * widest, held))
@@ -51,7 +51,7 @@ public final class StepProducts {
   }
 
   public func run() {
-    let sizes = LayerActivations.Sizes(shape)
+    let sizes = LayerSizes(shape)
     let maps = [
       (sizes.projected, shape.hidden), (shape.hidden, sizes.queries), (2 * shape.intermediate, shape.hidden),
       (shape.hidden, shape.intermediate),

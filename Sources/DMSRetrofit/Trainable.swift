@@ -78,6 +78,8 @@ public final class Gradients {
     values = FloatBuffer(parts.count)
   }
 
+  static func bytes(_ parts: TrainableParts) -> Int { MemoryLayout<Float>.stride * parts.count }
+
   public func reset() { values.base.update(repeating: 0, count: values.count) }
 
   /// The trainable rows of the `rows` × `width` numbers at an offset of the parameters.

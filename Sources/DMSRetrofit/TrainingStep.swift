@@ -33,10 +33,13 @@ public struct Teacher {
   public var parameters: Parameters
   /// Whether it does without the borrowed channels.
   public var zeroesBorrowed: Bool
+  /// Of the student from it.
+  public var divergence: Divergence
 
-  public init(_ parameters: Parameters, zeroesBorrowed: Bool) {
+  public init(_ parameters: Parameters, zeroesBorrowed: Bool, divergence: Divergence = .studentTeacher) {
     self.parameters = parameters
     self.zeroesBorrowed = zeroesBorrowed
+    self.divergence = divergence
   }
 }
 
@@ -48,9 +51,7 @@ public final class TrainingStep {
   private let student: TrainingDecoder
   private let teacher: TrainingDecoder?
   private let teacherOf: Teacher?
-  private let objective: Objective
-  private let logits: FloatBuffer
-  private let teacherLogits: FloatBuffer
+  private let logits: Logits<FloatBuffer>
   private var capacity: Int { student.capacity }
   private var shape: ModelConfiguration { student.shape }
 
@@ -58,8 +59,8 @@ public final class TrainingStep {
   ///   - capacity: the most rows that go through the decoder at once; no sequence may be longer.
   ///   - teacher: for distillation; `nil` trains on the next tokens.
   public init(
-    _ parameters: Parameters, trains: TrainableParts, teacher: Teacher?, divergence: Divergence, capacity: Int,
-    recomputes: Bool, pool: ThreadPool
+    _ parameters: Parameters, trains: TrainableParts, teacher: Teacher?, capacity: Int, recomputes: Bool,
+    pool: ThreadPool
   ) {
     let shape = parameters.layout.shape
     self.parameters = parameters
@@ -69,10 +70,31 @@ public final class TrainingStep {
     self.teacher = teacher.map { _ in
       TrainingDecoder(shape, capacity: capacity, trains: false, recomputes: false, pool: pool)
     }
-    objective = teacher == nil ? .nextToken : .distillation(divergence)
-    let held = LossHead.rowsHeld(rows: capacity, vocabulary: shape.vocabulary) * shape.vocabulary
-    logits = FloatBuffer(held)
-    teacherLogits = FloatBuffer(teacher == nil ? 0 : held)
+    logits = Logits(shape, rows: capacity, distils: teacher != nil, FloatBuffer.init)
+  }
+
+  /// Of the rows that are held at a time.
+  private struct Logits<Buffer> {
+    let student: Buffer
+    let teacher: Buffer?
+
+    init(_ shape: ModelConfiguration, rows: Int, distils: Bool, _ make: (Int) -> Buffer) {
+      let held = LossHead.rowsHeld(rows: rows, vocabulary: shape.vocabulary) * shape.vocabulary
+      student = make(held)
+      teacher = distils ? make(held) : nil
+    }
+  }
+
+  /// Bytes that a step takes besides the numbers that train, their gradients and the teacher's numbers.
+  static func bytes(
+    _ shape: ModelConfiguration, capacity: Int, longest: Int, distils: Bool, recomputes: Bool, threads: Int
+  ) -> Int {
+    func decoder(trains: Bool) -> Int {
+      TrainingDecoder.bytes(
+        shape, capacity: capacity, longest: longest, trains: trains, recomputes: recomputes, threads: threads)
+    }
+    return decoder(trains: true) + (distils ? decoder(trains: false) : 0)
+      + bytesTaken { _ = Logits(shape, rows: capacity, distils: distils, $0) }
   }
 
   /// How evictions enter a step.
@@ -157,14 +179,15 @@ public final class TrainingStep {
       student.hidden, teacherNormed: teacher?.hidden, batch: batch, share: 1 / Float(max(1, scored)),
       to: student.dHidden,
       head: gradients.runs(at: parameters.layout.head, rows: shape.vocabulary, width: shape.hidden),
-      logits: logits.base, teacherLogits: teacher == nil ? nil : teacherLogits.base, student.pool)
+      logits: logits.student.base, teacherLogits: logits.teacher?.base, student.pool)
     student.backward(batch, parameters, mode, dShare: dShare, to: gradients)
     return sums
   }
 
   private func head() -> LossHead {
     LossHead(
-      objective: objective, student: headMap(parameters), teacher: (teacherOf?.parameters).map { headMap($0) })
+      objective: (teacherOf?.divergence).map(Objective.distillation) ?? .nextToken, student: headMap(parameters),
+      teacher: (teacherOf?.parameters).map { headMap($0) })
   }
 
   private func headMap(_ parameters: Parameters) -> LinearMap {

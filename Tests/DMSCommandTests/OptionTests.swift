@@ -104,6 +104,29 @@ struct OptionTests {
     }
   }
 
+  @Test func wishesThatAreNotHonouredAreSaid() throws {
+    try withFolder { folder in
+      let copy = folder + "/model"
+      try FileManager.default.copyItem(atPath: model, toPath: copy)
+      for (text, said) in [
+        (#"{"num_beams": 4, "top_k": 5, "no_repeat_ngram_size": 3}"#, "num_beams, no_repeat_ngram_size not honoured"),
+        (#"{"bad_words_ids": [[1]]}"#, "bad_words_ids not honoured"),
+        (#"{"a\u001b[1m": 1}"#, "a\\u{1B}[1m not honoured"),
+        ("{\((1...9).map { "\"k\($0)\": 1" }.joined(separator: ", "))}", "k7, k8 and 1 more not honoured"),
+        (#"{"num_beams": 1, "stop_strings": ["x"], "bos_token_id": 1}"#, nil),
+      ] {
+        try write(text, copy + "/generation_config.json")
+        for arguments in [["run", copy, "hi", "--max-tokens", "1"], ["chat", copy, "--max-tokens", "1"]] {
+          let outcome = try dms(arguments)
+          #expect(outcome.code == 0)
+          let warnings = outcome.errors.split(separator: "\n").filter { $0.contains("warning") }
+          #expect(warnings.count == (said == nil ? 0 : 1))
+          #expect(said.map { warnings.first?.hasSuffix($0) == true } ?? true, "\(warnings)")
+        }
+      }
+    }
+  }
+
   @Test func toolsReachTheTemplate() throws {
     try withFolder { folder in
       let copy = folder + "/model"

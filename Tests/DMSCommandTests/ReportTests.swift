@@ -1,7 +1,7 @@
 // What commands say of files: JSON for scripts, what is wrong with a folder, how far tensors are apart.
 
 import DMSCheckpoint
-import DMSTensor
+import DMSPlatform
 import DMSText
 import Foundation
 import Testing
@@ -155,9 +155,16 @@ struct ReportTests {
         try FileManager.default.removeItem(atPath: "\(copy)/\(name)")
         try former?.write(to: URL(filePath: "\(copy)/\(name)"))
       }
-      try DMSCommandTests.write(
-        #"{"do_sample": true, "temperature": 0.6, "top_k": 20}"#, copy + "/generation_config.json")
-      try expectShown(copy, [], "sampling      temperature 0.60, top-k 20\n")
+      for (text, shown) in [
+        (#"{"do_sample": true, "temperature": 0.6, "top_k": 20}"#, "temperature 0.60, top-k 20\n"),
+        (
+          #"{"num_beams": 4, "no\nsense": 1, "top_k": 20}"#,
+          "the most likely token; num_beams, no\\nsense not honoured\n"
+        ),
+      ] {
+        try DMSCommandTests.write(text, copy + "/generation_config.json")
+        try expectShown(copy, [], "sampling      " + shown)
+      }
     }
   }
 
@@ -198,6 +205,6 @@ struct ReportTests {
           $0.value >= 0x20 && !(0x7F..<0xA0).contains($0.value) && $0 != "\u{2028}"
         })
     }
-    #expect(oneLine("a\nb\t\u{1B}é模") == "a\\nb\\t\\u{1b}é模")
+    #expect(oneLine("a\nb\t\u{1B}é模") == "a\\nb\\t\\u{1B}é模")
   }
 }

@@ -1,6 +1,5 @@
 // Texts from files, pipes and lines: how they may end and begin, and what is no text.
 
-import DMSPlatform
 import Foundation
 import Glibc
 import Testing

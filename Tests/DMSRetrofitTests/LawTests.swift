@@ -1,6 +1,7 @@
 // The training's decoder is the model that runs, dense and with hard decisions; noise and rates are what they are said to be.
 
 import DMSCheckpoint
+import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSTensor
@@ -36,12 +37,12 @@ struct LawTests {
     head.forward(decoder.hidden, rows: batch.rows, to: logits.base, pool)
     let found = (0..<logits.count).map { logits.base[$0] }
 
+    let machine = try Machine(threads: 2)
     var options = Engine.Options()
-    options.threads = 2
     options.eviction = evicts
     options.kvType = .f32
     options.context = 100
-    let engine = try Engine(Decoder(checkpoint), options)
+    let engine = try Engine(Decoder(checkpoint, on: machine), on: machine, options)
     var expected: [Float] = []
     for text in texts {
       try engine.prefill(text, into: try engine.makeCache()) { _, rows in expected.append(contentsOf: rows) }
@@ -98,7 +99,7 @@ struct LawTests {
     #expect(parts.count == layout.shape.layers * layout.shape.kvHeads * layout.shape.hidden)
     let parameters = try Parameters(layout, from: checkpoint)
     let some = TrainingStep(
-      parameters, trains: parts, teacher: Teacher(parameters, zeroesBorrowed: true), divergence: .studentTeacher,
+      parameters, trains: parts, teacher: Teacher(parameters, zeroesBorrowed: true),
       capacity: 100, recomputes: false, pool: try ThreadPool(threads: 2))
     _ = some.run(try fixture.batch(), try fixture.eviction())
     for part in parts.parts {
@@ -128,7 +129,7 @@ struct LawTests {
     }
     func step(_ parameters: Parameters) -> TrainingStep {
       TrainingStep(
-        parameters, trains: TrainableParts(layout, .full), teacher: nil, divergence: .studentTeacher, capacity: 500,
+        parameters, trains: TrainableParts(layout, .full), teacher: nil, capacity: 500,
         recomputes: false, pool: pool)
     }
     let parameters = try Parameters(layout, from: checkpoint)

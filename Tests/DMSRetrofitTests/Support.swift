@@ -60,7 +60,7 @@ struct TrainingFixture: CustomTestStringConvertible {
     let capacity = min(batch.rows, sequences * batch.longestDocument)
     return TrainingStep(
       parameters, trains: TrainableParts(layout, .full), teacher: Teacher(parameters.copy(), zeroesBorrowed: true),
-      divergence: .studentTeacher, capacity: capacity, recomputes: recomputes, pool: try ThreadPool(threads: threads))
+      capacity: capacity, recomputes: recomputes, pool: try ThreadPool(threads: threads))
   }
 
   var testDescription: String { name }

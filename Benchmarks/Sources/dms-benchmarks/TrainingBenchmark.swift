@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import DMS
+import DMSPlatform
 
 struct TrainingBenchmark: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -27,8 +28,7 @@ struct TrainingBenchmark: ParsableCommand {
     }
     let parts = TrainableParts(layout, .full)
     let step = TrainingStep(
-      parameters, trains: parts, teacher: nil, divergence: .studentTeacher, capacity: batch.rows, recomputes: false,
-      pool: pool)
+      parameters, trains: parts, teacher: nil, capacity: batch.rows, recomputes: false, pool: pool)
     let optimizer = AdamW(parts, AdamW.Options())
     let products = StepProducts(shape, batch, distils: false, recomputes: false, trains: .full, pool: pool)
     var (steps, alone, shares): ([Double], [Double], [Double]) = ([], [], [])

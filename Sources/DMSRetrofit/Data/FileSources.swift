@@ -69,6 +69,9 @@ public final class LinesSource: DataSource {
       start = end + 1
     }
     guard !lines.isEmpty else { throw InputError("empty", at: path, remedy: "give examples to learn from") }
+    guard lines.count <= Int32.max else {
+      throw InputError("\(lines.count) lines are too many", at: path, remedy: "give several files as several sources")
+    }
     self.lines = lines
     for item in lines.indices { _ = try content(of: item) }
   }

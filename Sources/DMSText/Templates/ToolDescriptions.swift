@@ -7,11 +7,10 @@ public struct ToolDescriptions: Sendable, Equatable {
   package let json: JSON
 
   /// - Parameters:
-  ///   - text: a JSON list of objects.
+  ///   - json: a list of objects.
   ///   - source: names it in errors.
   /// - Throws: `InputError` for anything else.
-  public init(json text: String, source: String = "tools") throws {
-    let json = try JSON(parsing: text, source: source)
+  public init(_ json: JSON, source: String = "tools") throws {
     guard let list = json.array, list.allSatisfy({ $0.object != nil }) else {
       throw InputError(
         "a JSON list of tool descriptions is expected", at: source,

@@ -19,6 +19,9 @@ public struct TokenDecoder: Sendable {
     }
   }
 
+  /// Whether a character is under way.
+  package var isInsideCharacter: Bool { !pending.isEmpty }
+
   /// The text that one more id completes; empty for an id without a token.
   public mutating func append(_ id: Int) -> String {
     if skippingSpecial, tokenizer.isSpecial(id) { return "" }

@@ -1,7 +1,7 @@
-// Numbers for people.
+// Numbers and names for people.
 
 /// A number with a fixed count of decimals, rounded; "inf" and "nan" as they are.
-func decimals(_ value: Double, _ places: Int) -> String {
+package func decimals(_ value: Double, _ places: Int) -> String {
   guard value.isFinite, abs(value) < 1e15 else { return "\(value)" }
   var scale = 1
   for _ in 0..<places { scale *= 10 }
@@ -15,7 +15,7 @@ func decimals(_ value: Double, _ places: Int) -> String {
 }
 
 /// Bytes in binary units, as "17.3 MiB".
-func byteCount(_ bytes: Int) -> String {
+package func byteCount(_ bytes: Int) -> String {
   let units = ["B", "KiB", "MiB", "GiB", "TiB"]
   var value = Double(bytes)
   var unit = 0
@@ -27,11 +27,25 @@ func byteCount(_ bytes: Int) -> String {
 }
 
 /// Three significant digits with an exponent where needed: 1.23e-05.
-func scientific(_ value: Double) -> String {
+package func scientific(_ value: Double) -> String {
   guard value.isFinite, value != 0 else { return value == 0 ? "0" : "\(value)" }
   var (mantissa, exponent) = (abs(value), 0)
   while mantissa >= 9.995 { (mantissa, exponent) = (mantissa / 10, exponent + 1) }
   while mantissa < 0.9995 { (mantissa, exponent) = (mantissa * 10, exponent - 1) }
   let digits = abs(exponent) < 10 ? "0\(abs(exponent))" : "\(abs(exponent))"
   return "\(value < 0 ? "-" : "")\(decimals(mantissa, 2))e\(exponent < 0 ? "-" : "+")\(digits)"
+}
+
+/// A text as one line that a terminal only shows: names of files, and what files say, may hold line ends, and controls that
+/// terminals obey.
+package func oneLine(_ text: String) -> String {
+  guard text.unicodeScalars.contains(where: isControl) else { return text }
+  return text.unicodeScalars.reduce(into: "") { line, scalar in
+    if isControl(scalar) { line += scalar.escaped(asASCII: true) } else { line.unicodeScalars.append(scalar) }
+  }
+}
+
+/// Controls of ASCII and of Latin-1, and the two line ends that only Unicode has.
+private func isControl(_ scalar: Unicode.Scalar) -> Bool {
+  scalar.value < 0x20 || (0x7F..<0xA0).contains(scalar.value) || scalar.value == 0x2028 || scalar.value == 0x2029
 }
