@@ -1,6 +1,7 @@
 // Recipes: one spelling, keys that a kind has a use for, names that travel with the program, and what a run would take.
 
 import DMSCheckpoint
+import DMSKernels
 import DMSText
 import Foundation
 import Testing
@@ -127,7 +128,7 @@ final class RecipeTests: RunPlace {
     func warnings(_ name: String, window: Int) throws -> [String] {
       let run = try TrainingRun(
         recipe(retrofit, steps: 2, overrides: ["eviction.window=\(window)"]), model: "\(root)/base/model",
-        folder: RunFolder(new: "\(root)/\(name)"), options: TrainingRun.Options())
+        folder: RunFolder(new: "\(root)/\(name)"), on: Machine(threads: 2))
       var found: [String] = []
       _ = try run.run(isCancelled: { false }) { if case .warning(let text) = $0 { found.append(text) } }
       return found
