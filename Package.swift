@@ -31,16 +31,20 @@ let package = Package(
       ]),
     .target(
       name: "DMSGeneration",
-      dependencies: ["DMSPlatform", "DMSTensor", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel"]),
+      dependencies: ["DMSPlatform", "DMSTensor", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel"]),
     .target(
       name: "DMSEvaluation",
-      dependencies: ["DMSPlatform", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel", "DMSGeneration"]),
+      dependencies: [
+        "DMSPlatform", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel", "DMSGeneration",
+      ]),
     .target(
       name: "DMSRetrofit",
       dependencies: [
         "CKernels", "DMSPlatform", "DMSTensor", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel",
         "DMSGeneration", "DMSEvaluation",
-      ]),
+      ],
+      // A link to Models/recipes: recipes travel with the program.
+      resources: [.embedInCode("Recipes")]),
     .target(
       name: "DMS",
       dependencies: [
@@ -64,15 +68,17 @@ let package = Package(
       dependencies: ["DMSModel", "DMSPlatform", "DMSTensor", "DMSKernels", "DMSCheckpoint", "DMSCache"]),
     .testTarget(
       name: "DMSGenerationTests",
-      dependencies: ["DMSGeneration", "DMSModel", "DMSText", "DMSCheckpoint", "DMSTensor", "DMSPlatform"]),
+      dependencies: ["DMSGeneration", "DMSModel", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSTensor", "DMSPlatform"]),
     .testTarget(
-      name: "DMSEvaluationTests", dependencies: ["DMSEvaluation", "DMSModel", "DMSCheckpoint"]),
+      name: "DMSEvaluationTests",
+      dependencies: ["DMSEvaluation", "DMSModel", "DMSKernels", "DMSCheckpoint", "DMSPlatform"]),
     .testTarget(
       name: "DMSRetrofitTests",
       dependencies: [
-        "DMSRetrofit", "DMSEvaluation", "DMSModel", "DMSCheckpoint", "DMSText", "DMSTensor", "DMSPlatform",
+        "DMSRetrofit", "DMSEvaluation", "DMSModel", "DMSKernels", "DMSCheckpoint", "DMSText", "DMSTensor",
+        "DMSPlatform",
       ]),
-    .testTarget(name: "DMSCommandTests", dependencies: ["DMSCommand", "DMSCheckpoint"]),
+    .testTarget(name: "DMSCommandTests", dependencies: ["DMSCommand", "DMSCheckpoint", "DMSRetrofit"]),
   ],
   swiftLanguageModes: [.v6]
 )

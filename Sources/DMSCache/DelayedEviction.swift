@@ -34,7 +34,9 @@ struct DelayedEviction: ~Copyable {
   /// All rings, as numbers.
   var state: [UInt32] { Array(ring) }
 
-  var bytes: Int { ring.count * MemoryLayout<UInt32>.stride }
+  var bytes: Int { Self.bytes(window: window, heads: heads) }
+
+  static func bytes(window: Int, heads: Int) -> Int { heads * (window + 1) * MemoryLayout<UInt32>.stride }
 
   /// A token that is forgotten: its position, and the slot that becomes free.
   struct Departure {

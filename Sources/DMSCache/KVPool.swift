@@ -23,6 +23,21 @@ package final class KVPool {
   package var kvHeads: Int { arenaOfHead.count }
   package func arena(kvHead: Int) -> PageArena { arenas[arenaOfHead[kvHead]] }
 
+  /// Makes sure that `tokens` more tokens of every head of these sequences find their pages, whatever is evicted: lack of
+  /// memory shows before a call has begun, and leaves every cache as it was.
+  /// - Throws: `InputError` when the system has no more memory.
+  package func reserve(tokens: Int, in caches: UnsafeBufferPointer<SequenceCache>) throws {
+    for index in arenas.indices {
+      var pages = 0
+      for cache in caches {
+        for head in 0..<cache.slots.heads where arenaOfHead[head % kvHeads] == index {
+          pages += cache.slots.pagesNeeded(head: head, tokens: tokens)
+        }
+      }
+      try arenas[index].reserve(pages)
+    }
+  }
+
   /// Bytes of pages in use, each counted once however many sequences share it.
   package var bytesHeld: Int { arenas.reduce(0) { $0 + $1.bytesHeld } }
   /// Bytes of address space taken from the system for pages.

@@ -21,6 +21,7 @@ public struct Ledger: Sendable, Equatable {
   /// The largest `liveTokens` after any call (the paper's memory proxy).
   public var peakTokens = 0.0
 
+  /// The account of an empty cache.
   public init() {}
 
   /// Tokens seen over live tokens; 1 for an empty cache.

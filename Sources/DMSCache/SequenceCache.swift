@@ -1,6 +1,7 @@
 // The KV cache of one sequence: the store, and the policy that decides. A call of the model goes through each layer once:
 // `admit` numbers the slots of its tokens, attention reads spans, `store` writes what is still alive at the call's end;
-// then `advance`. Decoding stores before it attends, prefill after, since its earlier queries still see what its later
+// then `advance`. A call that breaks off leaves the cache of no use; memory is reserved before, so lack of it breaks none.
+// Decoding stores before it attends, prefill after, since its earlier queries still see what its later
 // tokens overwrite.
 //
 // L layers · G KV heads · T tokens of the call · D head dim
@@ -8,13 +9,16 @@
 import DMSKernels
 import DMSPlatform
 
-/// The memory of one sequence. Not for several threads at once.
+/// The KV cache of one sequence, in pages of its engine's memory. Not for several threads at once.
 public final class SequenceCache {
+  /// What decides which tokens stay.
   public let policy: EvictionPolicy
-  /// The most tokens that fit.
+  /// The most tokens that can go in, forgotten ones included.
   public let capacity: Int
   /// Tokens that went in: the next one's position.
   public internal(set) var tokensSeen = 0
+  /// Whether no call is under way, and none broke off: layers would have seen different numbers of tokens then.
+  package private(set) var isWhole = true
   let slots: SlotStore
   var eviction: DelayedEviction?
   private var keysRead = 0
@@ -25,6 +29,11 @@ public final class SequenceCache {
     self.capacity = capacity
     slots = try SlotStore(pool: pool, layers: layers, capacity: capacity)
     if case .delayed(let window, let shift) = policy {
+      // Within a context that is shorter than the window nothing leaves, and no more of it is needed.
+      let window = min(window, capacity)
+      try MemoryLimits.require(
+        DelayedEviction.bytes(window: window, heads: slots.heads), for: "the window of \(window) tokens",
+        remedy: "use a smaller --context")
       eviction = DelayedEviction(window: window, shift: shift, heads: slots.heads)
     }
   }
@@ -40,6 +49,9 @@ public final class SequenceCache {
   }
 
   /// A second sequence with the same past. The past stays shared: neither copies it, whatever either forgets of it.
+  /// Cost: a copy of the page tables.
+  ///
+  /// - Throws: `InputError` for lack of memory.
   public func fork() throws -> SequenceCache { try SequenceCache(forking: self) }
 
   /// Undoes what sharing cost once other forks have gone: moved slots return to their pages. The numbers do not change.
@@ -48,20 +60,23 @@ public final class SequenceCache {
   private var kvHeads: Int { slots.pool.kvHeads }
   package var layout: KVLayout { slots.pool.layout }
 
+  /// Begins a call. Until `advance`, the cache is of no use to another one.
+  package func begin() { isWhole = false }
+
   /// Numbers the slots of the call's tokens in one layer.
   ///
   /// - Parameters:
   ///   - decisions: `[T, G]`, evict where positive; `nil` or a policy that keeps all: nothing is evicted.
   ///   - attendsFirst: whether attention reads the slots before the call's tokens are stored (prefill).
-  ///   - admission: receives the slots, and for prefill how long keys stay visible.
+  ///   - assignment: receives the slots, and for prefill how long keys stay visible.
   /// - Precondition: `tokensSeen + tokens ≤ capacity`.
   package func admit(
-    layer: Int, tokens: Int, decisions: UnsafePointer<Float>?, attendsFirst: Bool, into admission: Admission
+    layer: Int, tokens: Int, decisions: UnsafePointer<Float>?, attendsFirst: Bool, into assignment: SlotAssignment
   ) {
     precondition(tokensSeen + tokens <= capacity, "the caller checks the capacity")
     for kvHead in 0..<kvHeads {
       let head = layer * kvHeads + kvHead
-      admission.begin(kvHead: kvHead, slots: slots.slots[head], tokens: tokens)
+      assignment.begin(kvHead: kvHead, slots: slots.slots[head], tokens: tokens)
       for token in 0..<tokens {
         let decision = decisions.map { $0[token * kvHeads + kvHead] > 0 } ?? false
         let departure = eviction?.arrive(head: head, position: tokensSeen + token, decision: decision) ?? nil
@@ -70,26 +85,26 @@ public final class SequenceCache {
           // A token of this call overwritten in this call is never stored; a cached one is hidden from later queries.
           let last = tokensSeen + token - 1
           if departure.position >= tokensSeen {
-            admission.expire(kvHead: kvHead, token: departure.position - tokensSeen, last: last)
+            assignment.expire(kvHead: kvHead, token: departure.position - tokensSeen, last: last)
           } else if attendsFirst {
-            admission.expire(kvHead: kvHead, cachedSlot: slot, last: last)
+            assignment.expire(kvHead: kvHead, cachedSlot: slot, last: last)
           }
         } else {
           slots.slots[head] += 1
         }
         eviction?.settle(head: head, position: tokensSeen + token, slot: slot, decision: decision)
-        admission.slots[kvHead * admission.capacity + token] = Int32(slot)
+        assignment.slots[kvHead * assignment.capacity + token] = Int32(slot)
       }
     }
   }
 
   /// Finds the places of the tokens that are alive at the end of the call. To be called once per layer after `admit`.
-  package func place(layer: Int, tokens: Int, in admission: Admission) throws {
+  package func place(layer: Int, tokens: Int, in assignment: SlotAssignment) throws {
     for kvHead in 0..<kvHeads {
-      for token in 0..<tokens where admission.lives(kvHead: kvHead, token: token) {
-        let index = kvHead * admission.capacity + token
-        let place = try slots.placeForWriting(head: layer * kvHeads + kvHead, slot: Int(admission.slots[index]))
-        (admission.places + index).initialize(to: place)
+      for token in 0..<tokens where assignment.lives(kvHead: kvHead, token: token) {
+        let index = kvHead * assignment.capacity + token
+        let place = try slots.placeForWriting(head: layer * kvHeads + kvHead, slot: Int(assignment.slots[index]))
+        (assignment.places + index).initialize(to: place)
       }
     }
   }
@@ -101,12 +116,13 @@ public final class SequenceCache {
   }
 
   /// A head's slots as they were before the call that was admitted.
-  package func spanBefore(layer: Int, kvHead: Int, admission: Admission) -> KVSpan {
-    slots.span(head: layer * kvHeads + kvHead, slots: admission.before(kvHead: kvHead))
+  package func spanBefore(layer: Int, kvHead: Int, assignment: SlotAssignment) -> KVSpan {
+    slots.span(head: layer * kvHeads + kvHead, slots: assignment.before(kvHead: kvHead))
   }
 
   /// Ends a call. `reads`: whether it was a decode step, whose reads the ledger counts.
   package func advance(by tokens: Int, reads: Bool) {
+    isWhole = true
     tokensSeen += tokens
     var live = 0
     for head in 0..<slots.heads { live += slots.slots[head] }
@@ -114,7 +130,7 @@ public final class SequenceCache {
     peakSlots = max(peakSlots, live)
   }
 
-  /// Live tokens of a head.
+  /// Tokens that a head still has.
   public func liveTokens(layer: Int, kvHead: Int) -> Int { slots.slots[layer * kvHeads + kvHead] }
 
   /// The sequence's account. Cost: a pass over the page tables.

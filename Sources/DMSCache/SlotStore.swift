@@ -23,6 +23,8 @@ final class SlotStore {
   private let pages: LazyTable<KVPage>
   private let redirects: LazyTable<KVSlot>
   private var overlays: [[Overlay]]
+  /// Whether pages may be shared with another store, or may have been.
+  private var hasForks = false
 
   /// A page of moved slots, filled from 0 up.
   private struct Overlay {
@@ -61,6 +63,8 @@ final class SlotStore {
     other.slots.update(from: slots, count: heads)
     other.pageCounts.update(from: pageCounts, count: heads)
     other.overlays = overlays
+    hasForks = true
+    other.hasForks = true
     for head in 0..<heads {
       let arena = arena(head)
       for index in 0..<pageCounts[head] {
@@ -110,6 +114,13 @@ final class SlotStore {
     moved.initialize(to: try overlaySlot(head, arena))
     entry.pointee.redirected |= bit
     return moved.pointee
+  }
+
+  /// The most pages that `tokens` more tokens of a head can take: homes of their own, or, while pages are shared, overlays.
+  func pagesNeeded(head: Int, tokens: Int) -> Int {
+    let size = KVLayout.slotsPerPage
+    let homes = max(0, (slots[head] + tokens + size - 1) / size - pageCounts[head])
+    return homes + (hasForks ? (tokens + size - 1) / size + 1 : 0)
   }
 
   private func overlaySlot(_ head: Int, _ arena: PageArena) throws -> KVSlot {

@@ -7,7 +7,9 @@ import Glibc
 
 /// An opened checkpoint. Weights are mapped, not read: opening takes milliseconds and no memory beyond the page cache.
 public final class Checkpoint: Sendable {
+  /// Where it lies.
   public let folder: String
+  /// Its shape.
   public let configuration: ModelConfiguration
   /// The file that promises the weights: the single file, or the index of the shards.
   private let listing: String
@@ -137,6 +139,23 @@ public final class Checkpoint: Sendable {
     guard name.hasPrefix(prefix) else { return nil }
     let bare = String(name.dropFirst(prefix.count))
     return fileOfTensor[bare].map { (files[$0], bare) }
+  }
+
+  /// The first tensor, file by file, of which something holds.
+  package func firstTensor(where holds: (TensorView) -> Bool) -> (name: String, path: String)? {
+    for (index, file) in files.enumerated() {
+      for name in file.names where fileOfTensor[name] == index {
+        if let view = file.view(name), holds(view) { return (name, file.path) }
+      }
+    }
+    return nil
+  }
+
+  /// The error of a tensor that holds NaN or an infinity.
+  package static func notFinite(_ tensor: String, at path: String) -> InputError {
+    InputError(
+      "tensor \(quoted(tensor)) holds numbers that are not finite", at: path,
+      remedy: "download the checkpoint again; of a training, take an earlier one")
   }
 
   /// Bytes of all tensors.

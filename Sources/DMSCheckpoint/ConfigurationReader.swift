@@ -77,6 +77,17 @@ package struct ConfigurationReader {
     }
   }
 
+  /// One string or a list of strings, none empty.
+  func strings(_ key: String) throws -> [String] {
+    guard let value = value(key) else { return [] }
+    return try (value.array ?? [value]).map { element in
+      guard let string = element.string, !string.isEmpty else {
+        throw wrong(key, "texts that are not empty", value)
+      }
+      return string
+    }
+  }
+
   package func required<Value>(_ key: String, _ value: Value?) throws -> Value {
     guard let value else { throw InputError("the key \(key) is missing", at: source, remedy: remedy) }
     return value

@@ -10,19 +10,29 @@ public struct ModelConfiguration: Sendable, Equatable {
   /// By `model_type`.
   public enum Family: String, Sendable, CaseIterable { case qwen2, qwen3, llama }
 
+  /// The architecture.
   public let family: Family
+  /// Decoder layers.
   public let layers: Int
+  /// Width of the residual stream.
   public let hidden: Int
   /// Query heads.
   public let heads: Int
+  /// Key-value heads; a divisor of `heads`.
   public let kvHeads: Int
+  /// Channels of a head.
   public let headDim: Int
+  /// Width of the MLP.
   public let intermediate: Int
+  /// Rows of the embedding; ids are below it.
   public let vocabulary: Int
   /// The longest sequence that the model was made for, in tokens.
   public let context: Int
+  /// What is added to the mean square in norms.
   public let normEpsilon: Float
+  /// How positions are encoded.
   public let rope: RopeConfiguration
+  /// Whether the head is the embedding.
   public let tiedEmbeddings: Bool
   /// RMSNorm of every query and key head (Qwen3).
   public let queryKeyNorm: Bool
@@ -30,8 +40,11 @@ public struct ModelConfiguration: Sendable, Equatable {
   public let attentionBias: Bool
   /// Bias of the attention's output projection.
   public let outputBias: Bool
+  /// Bias of the MLP's projections.
   public let mlpBias: Bool
+  /// Tokens that end a text, and the one that begins it; none where the configuration does not say.
   public let eosIDs: [Int]
+  /// The token that begins a text.
   public let bosID: Int?
   /// The type that the configuration announces; tensors say their own.
   public let storedType: ElementType?
@@ -111,10 +124,9 @@ public struct ModelConfiguration: Sendable, Equatable {
     }
     try Self.refuseSlidingWindow(config, family, layers: layers, context: context)
     // Special ids may lie beyond the embedding in configurations that people patched: then they never occur.
-    eosIDs =
-      json["eos_token_id"] == nil && family == .llama ? [2] : try config.ids("eos_token_id", below: Self.tokenIDs)
-    bosID =
-      json["bos_token_id"] == nil && family == .llama ? 1 : try config.ids("bos_token_id", below: Self.tokenIDs).first
+    // Absent ones are not what transformers' Llama class would assume (2 and 1): the tokenizer knows.
+    eosIDs = try config.ids("eos_token_id", below: Self.tokenIDs)
+    bosID = try config.ids("bos_token_id", below: Self.tokenIDs).first
     switch try config.string("dtype") ?? config.string("torch_dtype") {
     case "float32": storedType = .f32
     case "float16": storedType = .f16

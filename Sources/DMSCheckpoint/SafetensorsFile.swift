@@ -3,6 +3,7 @@
 
 import DMSPlatform
 import DMSTensor
+import DMSText
 
 /// One .safetensors file. Tensors are views into the mapping and are valid while the file object lives.
 ///
@@ -11,9 +12,11 @@ import DMSTensor
 /// object owns. So every view is aligned to its element. Files of the official library have no such tensors, unless they
 /// are older than its version 0.3.
 public final class SafetensorsFile: @unchecked Sendable {
+  /// Where it lies.
   public let path: String
   /// The tensors' names in the order of the header.
   public let names: [String]
+  /// The header's `__metadata__`.
   public let metadata: [String: String]
   private let file: MappedFile
   private let views: [String: TensorView]
@@ -30,6 +33,14 @@ public final class SafetensorsFile: @unchecked Sendable {
     for entry in header.entries {
       var bytes = UnsafeRawBufferPointer(rebasing: data[entry.range])
       if let base = bytes.baseAddress, Int(bitPattern: base) % entry.type.size != 0 {
+        do {
+          try MemoryLimits.require(
+            bytes.count, for: "a copy of tensor \(quoted(entry.name)), which is not aligned,",
+            remedy: "write the file again with today's safetensors")
+        } catch {
+          for copy in copies { copy.deallocate() }
+          throw error
+        }
         let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 64)
         copy.copyMemory(from: bytes)
         if let base = copy.baseAddress { copies.append(base) }

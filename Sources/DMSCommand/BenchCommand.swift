@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import DMSCheckpoint
+import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSTensor
@@ -99,16 +100,16 @@ struct BenchCommand: ParsableCommand {
   }
 
   mutating func run() throws {
-    let threads = engineOptions.threads > 0 ? engineOptions.threads : Topology().usefulThreads
+    let machine = try engineOptions.machine()
     // First of all and to the end, so that what it takes can be told from what the model takes.
-    let memory = try MemoryBandwidth(threads: threads)
+    let memory = MemoryBandwidth(on: machine.pool)
     let decoder: Decoder
     if let shape {
       let folder = shape.hasSuffix("config.json") ? String(shape.dropLast("config.json".count)) : shape
       decoder = try Decoder(
-        random: ModelConfiguration(folder: folder.isEmpty ? "." : folder), engineOptions.loading())
+        random: ModelConfiguration(folder: folder.isEmpty ? "." : folder), on: machine, engineOptions.loading())
     } else {
-      decoder = try Decoder(Checkpoint(folder: model ?? ""), engineOptions.loading())
+      decoder = try Decoder(Checkpoint(folder: model ?? ""), on: machine, engineOptions.loading())
     }
     let forgets = decoder.configuration.dms != nil || simulatedRatio != nil
     let policies = try policies() ?? [forgets ? .dms : .dense]
@@ -129,7 +130,7 @@ struct BenchCommand: ParsableCommand {
         SimulatedEviction(ratio: $0, window: simulatedWindow ?? decoder.configuration.dms?.window ?? 256)
       }
       let run = BenchRun(
-        engine: try Engine(decoder, options), policy: policy, prompt: prompt, steps: generate,
+        engine: try Engine(decoder, on: machine, options), policy: policy, prompt: prompt, steps: generate,
         repetitions: repetitions, memory: memory)
       try run.measure(depths: depths, chains: chains) { result in
         results.append(result)
@@ -137,8 +138,7 @@ struct BenchCommand: ParsableCommand {
       }
     }
     let report = BenchReport(
-      decoder: decoder, source: model ?? shape ?? "", threads: threads, memory: memory,
-      instructions: engineOptions.options(decoder).instructions ?? .best, results: results)
+      decoder: decoder, source: model ?? shape ?? "", machine: machine, memory: memory, results: results)
     if json { try writeAnswer(report.json + "\n") }
     if markdown { try writeAnswer(report.markdown) }
     printError(report.summary)

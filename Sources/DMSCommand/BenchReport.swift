@@ -9,9 +9,8 @@ import DMSText
 struct BenchReport {
   let decoder: Decoder
   let source: String
-  let threads: Int
+  let machine: Machine
   let memory: MemoryBandwidth
-  let instructions: InstructionSet
   let results: [BenchRun.Result]
 
   /// The most that memory delivered in bytes per second: other processes only ever take away.
@@ -21,7 +20,7 @@ struct BenchReport {
   private var peakBytes: Int { max(0, MemoryAccounting.peakResidentBytes() - memory.size) }
 
   var summary: String {
-    "\(threads) threads, \(instructions.rawValue), memory \(decimals(bandwidth / 1e9, 1)) GB/s, weights "
+    "\(machine.threads) threads, \(machine.instructions.rawValue), memory \(decimals(bandwidth / 1e9, 1)) GB/s, weights "
       + "\(byteCount(decoder.stepBytes)) a step, of \(byteCount(decoder.weightBytes)), peak resident \(byteCount(peakBytes))"
   }
 
@@ -35,7 +34,8 @@ struct BenchReport {
         + "\"bytesPerToken\":\(result.bytesPerToken),\"bandwidthShare\":\(result.bandwidthShare),"
         + "\"kvBytes\":\(result.kvBytes),\"liveTokens\":\(result.liveTokens)}"
     }
-    return "{\"model\":\(quoted(source)),\"threads\":\(threads),\"instructions\":\"\(instructions.rawValue)\","
+    return
+      "{\"model\":\(quoted(source)),\"threads\":\(machine.threads),\"instructions\":\"\(machine.instructions.rawValue)\","
       + "\"bandwidthBytesPerSecond\":\(bandwidth),\"weightBytes\":\(decoder.weightBytes),"
       + "\"weightBytesPerStep\":\(decoder.stepBytes),\"peakResidentBytes\":\(peakBytes),\"results\":[\(cells.joined(separator: ","))]}"
   }

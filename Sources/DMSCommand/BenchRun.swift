@@ -64,7 +64,9 @@ struct BenchRun {
     for repetition in 0...repetitions {
       try stopIfAsked()
       let cache = try base.fork()
-      let time = try ContinuousClock().measure { try engine.prefill(ids, into: cache) }
+      let time = try ContinuousClock().measure {
+        try stoppable { try engine.prefill(ids, into: cache, isCancelled: { Interrupt.isRequested }) }
+      }
       // The first run, not counted, touches memory for the first time.
       kvBytes = withExtendedLifetime(cache) { engine.cacheBytesHeld }
       if repetition > 0 { samples.append(Double(prompt) / (time / .seconds(1))) }
@@ -114,5 +116,9 @@ struct BenchRun {
 
   private func stopIfAsked() throws {
     if Interrupt.isRequested { throw ExitCode(130) }
+  }
+
+  private func stoppable(_ work: () throws -> Void) throws {
+    do { try work() } catch is CancellationError { throw ExitCode(130) }
   }
 }

@@ -4,6 +4,7 @@ import ArgumentParser
 import DMSCache
 import DMSCheckpoint
 import DMSGeneration
+import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSText
@@ -36,12 +37,13 @@ struct ChatCommand: ParsableCommand {
   @OptionGroup var sampling: SamplingArguments
 
   mutating func run() throws {
-    let model = try LanguageModel(folder: model, engineOptions.loading())
+    let machine = try engineOptions.machine()
+    let model = try LanguageModel(folder: model, on: machine, engineOptions.loading())
     guard model.template != nil else {
       throw InputError(
         "this model has no chat template", at: self.model, remedy: "use dms run --raw to continue a text")
     }
-    let engine = try engineOptions.engine(model.decoder)
+    let engine = try engineOptions.engine(model.decoder, on: machine)
     var conversation = try Conversation(
       model, engine, system: system, thinking: thinking?.isOn, hidesThinking: hideThinking, sampling: sampling,
       file: session)

@@ -105,40 +105,31 @@ struct Conversation {
         "the context of \(engine.context) tokens is full: this turn would need \(prompt.ids.count)",
         remedy: "/reset, or start again with a larger --context")
     }
-    let clock = ContinuousClock()
-    var read = 0
-    let reading = try clock.measure { read = try session.resume(prompt.ids, stable: prompt.stable) }
-    var sampler = Sampler(sampling.options(model.generation), vocabulary: model.decoder.configuration.vocabulary)
-    var stream = TextStream(model.tokenizer, stops: sampling.stop)
     var splitter = ThinkingSplitter(insideThinking: prompt.insideThinking)
-    var reply = ""
-    func show(_ parts: [ThinkingSplitter.Part]) throws {
-      for part in parts {
-        switch part {
-        case .thinking(let text): if !hidesThinking { showProgress(text) }
-        case .answer(let text): try writeAnswer(text)
-        }
-      }
-    }
-    let limit = sampling.maxTokens ?? model.generation.maxNewTokens ?? Int.max
-    let generation = try session.generate(
-      &sampler, eosIDs: model.eosIDs, maxTokens: limit, isCancelled: { Interrupt.isRequested }
-    ) { id in
-      let piece = stream.append(id)
-      reply += piece
+    let answer = try model.answer(prompt, in: session, sampling.options(model)) { piece in
       try show(splitter.append(piece))
-      return !stream.isStopped
+    } isCancelled: {
+      Interrupt.isRequested
     }
-    let rest = stream.finish()
-    reply += rest
-    try show(splitter.append(rest) + splitter.finish())
+    try show(splitter.finish())
+    // A question that was taken back before a word was said has not been asked.
+    guard answer.generation.reason != .cancelled || !answer.text.isEmpty else { return printError("") }
     try writeAnswer("\n")
-    messages = turn + [ChatMessage(role: "assistant", content: reply)]
-    lastSummary = Summary(prompt: read, reading: reading, generation: generation, ledger: session.cache.ledger)
-    if generation.reason == .context {
+    messages = turn + [ChatMessage(role: "assistant", content: answer.text)]
+    lastSummary = Summary(answer)
+    if answer.generation.reason == .context {
       printError("dms: the context of \(engine.context) tokens is full: /reset, or start again with a larger --context")
     }
     try save()
+  }
+
+  private func show(_ parts: [ThinkingSplitter.Part]) throws {
+    for part in parts {
+      switch part {
+      case .thinking(let text): if !hidesThinking { showProgress(text) }
+      case .answer(let text): try writeAnswer(text)
+      }
+    }
   }
 
   private func save() throws {

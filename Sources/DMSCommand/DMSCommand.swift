@@ -23,6 +23,8 @@ enum Main {
     restartWithBetterBLAS()
     reportLostFiles()
     do {
+      // Lists and strings cannot say that they do not fit: what every command needs is asked for here.
+      try MemoryLimits.require(32 << 20, for: "the program", remedy: "end other programs")
       var command = try DMSCommand.parseAsRoot()
       do { try command.run() } catch let code as ExitCode {
         try finishOutput()
@@ -31,18 +33,25 @@ enum Main {
       try finishOutput()
     } catch let error as InputError {
       printError("dms: \(error)")
-      exit(1)
+      end(1)
     } catch let code as ExitCode {
-      exit(code.rawValue)
+      end(code.rawValue)
     } catch {
       let message = DMSCommand.fullMessage(for: error)
       if DMSCommand.exitCode(for: error) == .success {
         print(message)
-        exit(0)
+        end(0)
       }
       printError(message)
-      exit(2)
+      end(2)
     }
+    end(0)
+  }
+
+  /// Whatever threads of libraries are still doing, the command has ended.
+  private static func end(_ code: Int32) -> Never {
+    fflush(nil)
+    _exit(code)
   }
 }
 

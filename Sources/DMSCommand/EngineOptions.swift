@@ -42,28 +42,28 @@ struct EngineOptions: ParsableArguments {
     guard context.map({ $0 > 0 }) ?? true else { throw ValidationError("--context must be positive") }
   }
 
+  /// What the command computes with.
+  func machine() throws -> Machine { try Machine(threads: threads, instructions: isa) }
+
   /// How the model is to be loaded, with a progress bar on a terminal.
   func loading(rotaryType: ElementType = .f32) -> Decoder.Options {
     var options = Decoder.Options()
     options.rotaryType = rotaryType
     options.weights = weights
-    options.threads = threads
     if weights != .asStored { options.progress = progressBar("weights to \(weights.rawValue)") }
     return options
   }
 
   /// - Parameter defaultType: the type of keys and values when none is asked for; `nil` follows the weights.
-  func engine(_ decoder: Decoder, defaultType: KVType? = nil) throws -> Engine {
-    try Engine(decoder, options(decoder, defaultType: defaultType))
+  func engine(_ decoder: Decoder, on machine: Machine, defaultType: KVType? = nil) throws -> Engine {
+    try Engine(decoder, on: machine, options(decoder, defaultType: defaultType))
   }
 
   func options(_ decoder: Decoder, defaultType: KVType? = nil) -> Engine.Options {
     var options = Engine.Options()
-    options.threads = threads
     options.context = context
     options.kvType = kvType ?? defaultType
     options.eviction = !noEviction
-    options.instructions = isa
     options.logger = Logger(label: "dms") { _ in StandardErrorLog() }
     options.logger.logLevel = verbose ? .debug : .warning
     if let context, context > decoder.configuration.context {

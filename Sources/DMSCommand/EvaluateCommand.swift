@@ -4,6 +4,7 @@ import ArgumentParser
 import DMSCheckpoint
 import DMSEvaluation
 import DMSGeneration
+import DMSKernels
 import DMSModel
 import DMSPlatform
 
@@ -59,11 +60,12 @@ struct EvaluateCommand: ParsableCommand {
     choice.seed = seed
     choice.size = try sizes()
     let all = choice.all
+    let machine = try engineOptions.machine()
     var results: [(model: String, records: [TaskEvaluation.Record])] = []
     for folder in models {
-      let model = try LanguageModel(folder: folder, engineOptions.loading())
+      let model = try LanguageModel(folder: folder, on: machine, engineOptions.loading())
       let evaluation = try TaskEvaluation(
-        all, on: model, options: engineOptions.options(model.decoder), progress: progressBar(folder),
+        all, by: model, on: machine, options: engineOptions.options(model.decoder), progress: progressBar(folder),
         isCancelled: { Interrupt.isRequested })
       guard evaluation.records.count == all.count else {
         printError("dms: interrupted")

@@ -4,10 +4,10 @@ import DMSKernels
 import DMSPlatform
 
 enum HardwareReport {
-  static func show() throws {
-    let topology = Topology()
+  static func show(_ machine: Machine) throws {
+    let topology = machine.topology
     let quota = Topology.processorQuota()
-    let threads = topology.usefulThreads
+    let threads = machine.threads
     print("instructions  \(InstructionSet.best.rawValue); available: \(names(InstructionSet.available))")
     print("OpenBLAS      kernels for \(BLASProcessor.chosen)")
     print("processors    \(topology.processors) usable\(quota.map { ", time for \($0)" } ?? "")")
@@ -17,14 +17,14 @@ enum HardwareReport {
       )
     }
     if let note = topology.note { print("              \(note)") }
-    let placement = Placement(topology: topology, threads: threads, kvHeads: 8)
+    let placement = machine.placement(kvHeads: 8)
     print(
       "threads       \(threads)"
         + (placement.memoryNodes.count > 1
           ? ", pinned to their nodes: \(placement.nodeOfWorker.map(String.init).joined(separator: " "))"
           : ", not pinned"))
     for count in Set([1, threads]).sorted() {
-      let bandwidth = try MemoryBandwidth(threads: count)
+      let bandwidth = MemoryBandwidth(on: count == threads ? machine.pool : try ThreadPool(threads: count))
       let samples = (0..<9).map { _ in bandwidth.measure() / 1e9 }
       print(
         "memory reads  \(decimals(BenchRun.median(samples), 1)) GB/s with \(count) thread\(count == 1 ? "" : "s") "

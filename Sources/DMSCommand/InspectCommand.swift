@@ -4,6 +4,7 @@ import ArgumentParser
 import DMSCheckpoint
 import DMSKernels
 import DMSModel
+import DMSPlatform
 import DMSTensor
 
 struct InspectCommand: ParsableCommand {
@@ -25,7 +26,7 @@ struct InspectCommand: ParsableCommand {
   }
 
   mutating func run() throws {
-    if hardware { try HardwareReport.show() }
+    if hardware { try HardwareReport.show(Machine()) }
     guard let model else { return }
     if hardware { print("") }
     try show(model)

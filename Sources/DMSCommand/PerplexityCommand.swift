@@ -3,6 +3,7 @@
 import ArgumentParser
 import DMSCheckpoint
 import DMSEvaluation
+import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSText
@@ -54,12 +55,13 @@ struct PerplexityCommand: ParsableCommand {
 
   mutating func run() throws {
     let ids = try readIDs()
-    let engine = try engine(model, engineOptions)
+    let machine = try engineOptions.machine()
+    let engine = try engine(model, engineOptions, on: machine)
     var referenceOptions = engineOptions
     referenceOptions.weights = againstWeights ?? .asStored
     referenceOptions.noEviction = engineOptions.noEviction || againstNoEviction
     referenceOptions.context = engine.context
-    let reference = try against.map { try self.engine($0, referenceOptions) }
+    let reference = try against.map { try self.engine($0, referenceOptions, on: machine) }
     Interrupt.watch()
     var options = Perplexity.Options()
     options.progress = progressBar("reading")
@@ -88,10 +90,10 @@ struct PerplexityCommand: ParsableCommand {
     return ids
   }
 
-  private func engine(_ folder: String, _ options: EngineOptions) throws -> Engine {
-    let decoder = try Decoder(Checkpoint(folder: folder), options.loading())
+  private func engine(_ folder: String, _ options: EngineOptions, on machine: Machine) throws -> Engine {
+    let decoder = try Decoder(Checkpoint(folder: folder), on: machine, options.loading())
     var options = options
     options.context = options.context ?? min(decoder.configuration.context, Self.window)
-    return try options.engine(decoder, defaultType: .f32)
+    return try options.engine(decoder, on: machine, defaultType: .f32)
   }
 }

@@ -3,7 +3,9 @@
 import DMSCache
 import DMSCheckpoint
 import DMSEvaluation
+import DMSKernels
 import DMSModel
+import DMSPlatform
 import DMSText
 
 struct PerplexityReport {
@@ -39,8 +41,8 @@ struct PerplexityReport {
   var json: String {
     var members = produced(model, engine)
     members += [
-      ("context", "\(engine.context)"), ("threads", "\(engine.threads)"),
-      ("instructions", quoted(engine.instructions.rawValue)), ("complete", "\(result.isComplete)"),
+      ("context", "\(engine.context)"), ("threads", "\(engine.machine.threads)"),
+      ("instructions", quoted(engine.machine.instructions.rawValue)), ("complete", "\(result.isComplete)"),
       ("tokens", "\(result.tokens)"), ("perplexity", number(result.value)),
       ("natsPerToken", number(result.natsPerToken)),
     ]

@@ -2,7 +2,9 @@
 
 import ArgumentParser
 import DMSCheckpoint
+import DMSKernels
 import DMSModel
+import DMSPlatform
 
 struct QuantizeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -36,8 +38,7 @@ struct QuantizeCommand: ParsableCommand {
   mutating func run() throws {
     Interrupt.watch()
     let checkpoint = try Checkpoint(folder: model)
-    var conversion = CheckpointConversion(to: weights)
-    conversion.threads = threads
+    var conversion = CheckpointConversion(to: weights, on: try Machine(threads: threads))
     conversion.progress = progressBar("weights to \(weights.rawValue)")
     conversion.isCancelled = { Interrupt.isRequested }
     do {

@@ -4,6 +4,7 @@ import ArgumentParser
 import DMSCache
 import DMSCheckpoint
 import DMSGeneration
+import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSText
@@ -57,50 +58,41 @@ struct RunCommand: ParsableCommand {
   }
 
   mutating func run() throws {
-    let model = try LanguageModel(folder: model, engineOptions.loading())
-    let ids = try promptIDs(model)
-    guard !ids.isEmpty else { throw InputError("the prompt has no tokens", remedy: "write something") }
-    let engine = try engineOptions.engine(model.decoder)
-    let session = try Session(engine)
+    let machine = try engineOptions.machine()
+    let model = try LanguageModel(folder: model, on: machine, engineOptions.loading())
+    var prompt = try readPrompt(model)
+    // There will be no second turn to come back to.
+    prompt.stable = nil
+    let session = try Session(engineOptions.engine(model.decoder, on: machine))
     Interrupt.watch()
-    let clock = ContinuousClock()
-    let reading = try clock.measure { try session.resume(ids) }
-    var sampler = Sampler(sampling.options(model.generation), vocabulary: model.decoder.configuration.vocabulary)
-    var stream = TextStream(model.tokenizer, stops: sampling.stop)
-    var text = ""
-    func show(_ piece: String) throws {
-      text += piece
+    let answer = try model.answer(prompt, in: session, sampling.options(model)) { piece in
       if !json { try writeAnswer(piece) }
+    } isCancelled: {
+      Interrupt.isRequested
     }
-    let limit = sampling.maxTokens ?? model.generation.maxNewTokens ?? Int.max
-    let generation = try session.generate(
-      &sampler, eosIDs: model.eosIDs, maxTokens: limit, isCancelled: { Interrupt.isRequested }
-    ) { id in
-      try show(stream.append(id))
-      return !stream.isStopped
-    }
-    try show(stream.finish())
-    let summary = Summary(prompt: ids.count, reading: reading, generation: generation, ledger: session.cache.ledger)
+    let summary = Summary(answer)
     if json {
-      print(summary.json(text: text, promptIDs: ids))
+      print(summary.json(promptIDs: prompt.ids))
     } else {
-      if !text.hasSuffix("\n") { try writeAnswer("\n") }
+      if !answer.text.isEmpty || answer.generation.reason != .cancelled, !answer.text.hasSuffix("\n") {
+        try writeAnswer("\n")
+      }
       printError(summary.line)
     }
-    if generation.reason == .cancelled { throw ExitCode(130) }
+    if answer.generation.reason == .cancelled { throw ExitCode(130) }
   }
 
-  private func promptIDs(_ model: LanguageModel) throws -> [Int] {
-    if let tokens { return try readTokens(tokens) }
+  private func readPrompt(_ model: LanguageModel) throws -> LanguageModel.Prompt {
+    if let tokens { return LanguageModel.Prompt(ids: try readTokens(tokens)) }
     let text = try prompt ?? withoutLastNewline(promptFile.map(readText) ?? readStandardInput())
     if raw || model.template == nil {
       if system != nil { throw InputError("this model has no chat template for --system", remedy: "leave it out") }
-      return model.ids(raw: text)
+      return LanguageModel.Prompt(ids: model.ids(raw: text))
     }
     var messages: [ChatMessage] = []
     if let system { messages.append(ChatMessage(role: "system", content: system)) }
     messages.append(ChatMessage(role: "user", content: text))
-    return try model.prompt(messages, thinking: thinking?.isOn).ids
+    return try model.prompt(messages, thinking: thinking?.isOn)
   }
 }
 

@@ -39,8 +39,17 @@ struct SamplingArguments: ParsableArguments {
     }
   }
 
+  /// How a model's answers are generated: its makers' wishes, overridden by flags.
+  func options(_ model: LanguageModel) -> AnswerOptions {
+    var answer = AnswerOptions(model)
+    answer.sampling = options(model.generation)
+    answer.stops += stop
+    answer.maxTokens = maxTokens ?? answer.maxTokens
+    return answer
+  }
+
   /// The checkpoint's wishes, overridden by flags.
-  func options(_ configuration: GenerationConfiguration) -> SamplingOptions {
+  private func options(_ configuration: GenerationConfiguration) -> SamplingOptions {
     var wishes = configuration
     // A temperature asks for sampling.
     if temperature != nil { wishes.doSample = true }

@@ -3,6 +3,7 @@
 import DMSCache
 import DMSCheckpoint
 import DMSEvaluation
+import DMSPlatform
 import DMSText
 
 struct TaskReport {

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import DMSCheckpoint
+import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSTensor
@@ -69,8 +70,10 @@ struct TraceCommand: ParsableCommand {
   mutating func run() throws {
     let checkpoint = try Checkpoint(folder: model)
     let ids = try tokens.map(readTokens) ?? Tokenizer(folder: model).encode(prompt ?? "", addSpecialTokens: true)
-    let decoder = try Decoder(checkpoint, engineOptions.loading(rotaryType: rotaryType == .bf16 ? .bf16 : .f32))
-    let engine = try engineOptions.engine(decoder, defaultType: .f32)
+    let machine = try engineOptions.machine()
+    let decoder = try Decoder(
+      checkpoint, on: machine, engineOptions.loading(rotaryType: rotaryType == .bf16 ? .bf16 : .f32))
+    let engine = try engineOptions.engine(decoder, on: machine, defaultType: .f32)
     var options = Trace.Options()
     options.split = try sizes()
     options.detail = detail

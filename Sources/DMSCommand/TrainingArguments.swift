@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import DMSCheckpoint
+import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSRetrofit
@@ -16,7 +17,7 @@ struct TrainingArguments: ParsableArguments {
   @Argument(help: "The run's folder: recipe, log, checkpoints, report, and the model when it is done.")
   var output: String
 
-  @Option(help: "A recipe: a JSON file, or the name of one in Models/recipes.")
+  @Option(help: "A recipe: a JSON file, or one that comes with the program: \(Recipe.names.joined(separator: ", ")).")
   var recipe: String?
 
   @Option(name: .customLong("set"), help: "Another value for a key of the recipe: rate.peak=1e-4, stages.0.steps=200.")
@@ -44,47 +45,43 @@ struct TrainingArguments: ParsableArguments {
   }
 
   /// - Parameter kinds: what the command is for.
-  func run(_ kinds: Set<Recipe.Kind>, as command: String) throws {
+  func run(_ kinds: Set<Recipe.Kind.Name>, as command: String) throws {
     Interrupt.watch()
-    let recipe = try readRecipe()
-    guard kinds.contains(recipe.kind) else {
+    let folder = resume ? try RunFolder(resuming: output) : nil
+    let recipe = try readRecipe(folder)
+    let kind = recipe.kind.name
+    guard kinds.contains(kind) else {
       throw InputError(
-        "the recipe is one to \(recipe.kind.rawValue), this is dms \(command)",
-        remedy: "use dms \(recipe.kind == .pretrain ? "pretrain" : "retrofit")")
+        "the recipe is one to \(kind.rawValue), this is dms \(command)",
+        remedy: "use dms \(kind == .pretrain ? "pretrain" : "retrofit")")
     }
-    let needs = try TrainingEstimate(recipe, model: model, threads: threads)
-    if estimate { return print(try needs.text()) }
-    let physical = MemoryAccounting.physicalBytes()
-    guard needs.bytes <= physical else {
-      throw InputError(
-        "the run needs \(byteCount(needs.bytes)) of memory, the machine has \(byteCount(physical))",
-        remedy: "set recompute, lower tokensAtOnce, or shorten the stages' sequences")
-    }
-    let folder = resume ? try RunFolder.open(output) : try RunFolder.check(output)
-    var options = TrainingRun.Options()
-    options.threads = threads
-    let training = try TrainingRun(recipe, model: model, folder: folder, resumes: resume, options: options)
-    try folder.begin(recipe)
-    let display = TrainingDisplay(recipe)
+    let machine = try Machine(threads: threads)
+    let needs = try TrainingEstimate(recipe, model: model, on: machine)
+    if estimate { return print(needs.text()) }
+    try MemoryLimits.require(
+      needs.bytes, for: "what the run needs",
+      remedy: "set recompute, lower tokens_at_once, or shorten the stages' sequences")
+    let training = try TrainingRun(recipe, model: model, folder: folder ?? RunFolder(new: output), on: machine)
+    let display = TrainingDisplay()
     let end = try training.run(isCancelled: { Interrupt.isRequested }) { display.show($0) }
     display.finish()
     guard end == .finished else {
       printError("dms: interrupted; the run is saved: go on with dms \(command) \(model) \(output) --resume")
       throw ExitCode(130)
     }
-    printError("\(folder.model), report.json and report.svg are in \(output)")
+    printError("\(training.folder.model), report.json and report.svg are in \(output)")
   }
 
-  private func readRecipe() throws -> Recipe {
+  /// - Parameter folder: of a run that goes on.
+  private func readRecipe(_ folder: RunFolder?) throws -> Recipe {
     let overrides =
       self.overrides + (recompute ? ["recompute=true"] : []) + (weights.map { ["weights=\($0)"] } ?? [])
-    guard let recipe else {
-      let path = try RunFolder.open(output).recipe
-      return try Recipe(file: path, overrides: overrides)
-    }
-    let named = "Models/recipes/\(recipe).json"
-    let path = access(recipe, F_OK) != 0 && access(named, F_OK) == 0 ? named : recipe
-    return try Recipe(file: path, overrides: overrides)
+    if let folder { return try Recipe(file: folder.recipe, overrides: overrides) }
+    let name = recipe ?? ""
+    // A file counts more than a name, but a folder of that name is none.
+    var status = stat()
+    let isFile = stat(name, &status) == 0 && status.st_mode & S_IFMT != S_IFDIR
+    return try isFile ? Recipe(file: name, overrides: overrides) : Recipe(named: name, overrides: overrides)
   }
 }
 

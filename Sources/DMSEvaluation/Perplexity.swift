@@ -5,6 +5,7 @@
 
 import DMSCache
 import DMSCheckpoint
+import DMSKernels
 import DMSModel
 import DMSPlatform
 
@@ -15,16 +16,18 @@ import DMSPlatform
 public struct Perplexity: Sendable {
   /// Scored tokens.
   public private(set) var tokens = 0
+  /// Windows that were read whole.
   public private(set) var windows = 0
-  /// −Σ log p of the scored tokens.
+  /// −Σ log p of the scored tokens, in nats.
   public private(set) var nats = 0.0
   /// Whether the whole text was read.
   public private(set) var isComplete = false
-  /// `nil` without a reference.
+  /// The comparison with the reference; `nil` without one.
   public private(set) var difference: Difference?
 
+  /// Mean of −log p of the scored tokens, in nats.
   public var natsPerToken: Double { nats / Double(tokens) }
-  /// exp(nats per token).
+  /// The perplexity: exp(nats per token).
   public var value: Double { exponential(natsPerToken) }
 
   /// How far a model's predictions are from a reference's, at the same places of the same text.
@@ -35,17 +38,21 @@ public struct Perplexity: Sendable {
     public fileprivate(set) var divergences: [Double] = []
     /// Places where both find the same token most likely.
     public fileprivate(set) var sameTopTokens = 0
-    /// `nil` unless both models decide, as often as each other.
+    /// The comparison of evictions; `nil` unless both models decide, as often as each other.
     public fileprivate(set) var decisions: Decisions?
 
+    /// Mean of −log p of the scored tokens by the reference, in nats.
     public var referenceNatsPerToken: Double { referenceNats / Double(divergences.count) }
     /// The reference's perplexity.
     public var referenceValue: Double { exponential(referenceNatsPerToken) }
+    /// Mean of KL(reference ‖ model), in nats.
     public var meanDivergence: Double { divergences.reduce(0, +) / Double(divergences.count) }
+    /// Largest KL(reference ‖ model), in nats; 0 without scored tokens.
     public var largestDivergence: Double { divergences.max() ?? 0 }
+    /// Share of the places where both find the same token most likely.
     public var sameTopShare: Double { Double(sameTopTokens) / Double(divergences.count) }
 
-    /// The least divergence that a share of the places does not exceed.
+    /// The least divergence, in nats, that a share of the places does not exceed; 0 without scored tokens.
     public func divergence(quantile share: Double) -> Double {
       guard !divergences.isEmpty else { return 0 }
       let rank = Int((share * Double(divergences.count)).rounded(.up))
@@ -55,24 +62,29 @@ public struct Perplexity: Sendable {
 
   /// DMS decisions: one per token, layer and KV head.
   public struct Decisions: Sendable, Equatable {
+    /// How many decisions each model made.
     public fileprivate(set) var count = 0
     /// Those that the model makes otherwise than the reference.
     public fileprivate(set) var flips = 0
     /// Those of the reference that evict.
     public fileprivate(set) var referenceEvictions = 0
 
+    /// Flips of a thousand decisions.
     public var flipsPerThousand: Double { 1000 * Double(flips) / Double(max(1, count)) }
+    /// Share of the reference's decisions that evict.
     public var referenceEvictionShare: Double { Double(referenceEvictions) / Double(max(1, count)) }
   }
 
+  /// How a text is read.
   public struct Options {
     /// Tokens of a window; `nil` means the context of the engine.
     public var window: Int?
     /// Receives the share of the text that is read.
     public var progress: ((Double) -> Void)?
-    /// Asked between chunks; what was measured until then is the result.
+    /// Asked between layers of a chunk; what was measured until then is the result.
     public var isCancelled: () -> Bool = { false }
 
+    /// Windows of the engine's context.
     public init() {}
   }
 
@@ -122,7 +134,7 @@ extension Perplexity {
       precondition(engine !== reference, "two engines")
       self.engine = engine
       self.reference = reference
-      pool = try ThreadPool(threads: engine.threads)
+      pool = engine.machine.pool
       let (own, others) = (engine.decoder.configuration, reference?.decoder.configuration)
       comparesDecisions =
         own.dms != nil && others?.dms != nil && own.layers == others?.layers && own.kvHeads == others?.kvHeads
@@ -146,9 +158,11 @@ extension Perplexity {
         let (cache, referenceCache) = (try engine.makeCache(), try reference?.makeCache())
         // What follows the last token is not known, so it is not read.
         for start in stride(from: first, to: text.endIndex - 1, by: Perplexity.chunk) {
-          if options.isCancelled() { return }
           let end = min(text.endIndex - 1, start + Perplexity.chunk)
-          try readChunk(Array(ids[start..<end]), targets: Array(ids[start + 1...end]), cache, referenceCache)
+          do {
+            try readChunk(
+              Array(ids[start..<end]), targets: Array(ids[start + 1...end]), cache, referenceCache, options.isCancelled)
+          } catch is CancellationError { return }
           options.progress?(Double(end + 1) / Double(ids.count))
         }
         result.windows += 1
@@ -158,19 +172,21 @@ extension Perplexity {
     }
 
     private func readChunk(
-      _ ids: [Int], targets: [Int], _ cache: SequenceCache, _ referenceCache: SequenceCache?
+      _ ids: [Int], targets: [Int], _ cache: SequenceCache, _ referenceCache: SequenceCache?,
+      _ isCancelled: () -> Bool
     ) throws {
       referenceLogits.removeAll(keepingCapacity: true)
       if let reference, let referenceCache {
-        try reference.prefill(ids, into: referenceCache) { _, logits in
-          self.referenceLogits.append(contentsOf: logits)
-        }
+        try reference.prefill(
+          ids, into: referenceCache, onLogits: { self.referenceLogits.append(contentsOf: $1) }, isCancelled: isCancelled
+        )
       }
       var done = 0
-      try engine.prefill(ids, into: cache) { rows, logits in
+      let onLogits = { (rows: Int, logits: UnsafeBufferPointer<Float>) in
         try self.score(logits, Array(targets[done..<done + rows]), after: done)
         done += rows
       }
+      try engine.prefill(ids, into: cache, onLogits: onLogits, isCancelled: isCancelled)
       if comparesDecisions { compareDecisions() }
     }
 

@@ -3,22 +3,29 @@
 
 import DMSCache
 import DMSGeneration
+import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSText
 
+/// Problems given to a model one by one, each into a fresh cache, answered greedily: what it gets right, and what
+/// memory that took.
 public struct TaskEvaluation: Sendable {
-  /// Which problems: `problems` of each task, made from a seed.
+  /// Which problems are given: `problems` of each task, made from a seed.
   public struct Problems: Sendable {
+    /// Tasks that the problems are of.
     public var tasks = SyntheticTask.questions
+    /// Problems of each task.
     public var problems = 100
+    /// Seed that the problems are made from; the same one makes the same problems.
     public var seed: UInt64 = 1000
-    /// Roughly the tokens of a prompt.
+    /// Range of the prompts' sizes, roughly in tokens.
     public var size = 100...1900
 
+    /// A hundred of each task that asks a question.
     public init() {}
 
-    /// All of them, task by task.
+    /// The problems, task by task.
     public var all: [Problem] {
       tasks.flatMap { task in
         (0..<problems).map { index in
@@ -31,51 +38,65 @@ public struct TaskEvaluation: Sendable {
 
   /// What became of a problem.
   public struct Record: Sendable {
+    /// The problem that was given.
     public let problem: Problem
+    /// What the model wrote, its reasoning included.
     public let response: String
+    /// Whether what stands after the reasoning is the problem's answer.
     public var isRight: Bool { SyntheticTask.answer(in: response) == problem.answer }
-    /// The cache at the end: prompt and answer.
+    /// The account of the cache at the end of prompt and response.
     public let ledger: Ledger
   }
 
+  /// The problems that were answered, in their order; fewer than were given after a cancellation.
   public private(set) var records: [Record] = []
   /// Longer than any right answer.
   private static let longestAnswer = 400
 
+  /// Gives a model its problems.
+  ///
   /// - Parameters:
+  ///   - machine: what the model runs on.
   ///   - progress: receives the share of the problems that is done.
-  ///   - isCancelled: asked between problems; what was found until then is the result.
+  ///   - isCancelled: asked between steps; what was found until then is the result.
   /// - Throws: `InputError` for a model without a chat template.
   public init(
-    _ problems: [Problem], on model: LanguageModel, options: Engine.Options, progress: ((Double) -> Void)? = nil,
-    isCancelled: () -> Bool = { false }
+    _ problems: [Problem], by model: LanguageModel, on machine: Machine, options: Engine.Options,
+    progress: ((Double) -> Void)? = nil, isCancelled: () -> Bool = { false }
   ) throws {
-    let engine = try Engine(model.decoder, options)
+    let engine = try Engine(model.decoder, on: machine, options)
     for (index, problem) in problems.enumerated() {
-      if isCancelled() { return }
-      records.append(try Self.answer(problem, model, engine))
+      guard let record = try Self.answer(problem, model, engine, isCancelled) else { return }
+      records.append(record)
       progress?(Double(index + 1) / Double(problems.count))
     }
   }
 
-  private static func answer(_ problem: Problem, _ model: LanguageModel, _ engine: Engine) throws -> Record {
-    let ids = try model.prompt([ChatMessage(role: "user", content: problem.prompt)], thinking: nil).ids
-    let session = try Session(engine)
-    try session.resume(ids)
-    var sampler = Sampler(SamplingOptions(), vocabulary: model.decoder.configuration.vocabulary)
-    let generation = try session.generate(&sampler, eosIDs: model.eosIDs, maxTokens: longestAnswer) { _ in true }
-    let response = model.tokenizer.decode(generation.ids, skippingSpecial: true)
-    return Record(problem: problem, response: response, ledger: session.cache.ledger)
+  /// Greedy, whatever the model's makers wish. `nil` if it was cancelled.
+  private static func answer(
+    _ problem: Problem, _ model: LanguageModel, _ engine: Engine, _ isCancelled: () -> Bool
+  ) throws -> Record? {
+    var prompt = try model.prompt([ChatMessage(role: "user", content: problem.prompt)])
+    prompt.stable = nil
+    var options = AnswerOptions(model)
+    options.sampling = SamplingOptions()
+    options.maxTokens = longestAnswer
+    let answer = try model.answer(prompt, in: Session(engine), options, isCancelled: isCancelled)
+    guard answer.generation.reason != .cancelled else { return nil }
+    return Record(problem: problem, response: answer.text, ledger: answer.ledger)
   }
 }
 
 /// A share of n, with its 95 % interval.
 public struct Proportion: Sendable, Equatable {
+  /// Share of hits.
   public let value: Double
+  /// Lower end of the interval.
   public let low: Double
+  /// Upper end of the interval.
   public let high: Double
 
-  /// Wilson's interval (1927).
+  /// The share of hits with Wilson's interval (1927).
   public init(_ hits: Int, of count: Int) {
     let (n, z) = (Double(max(1, count)), 1.96)
     value = Double(hits) / n
@@ -87,11 +108,15 @@ public struct Proportion: Sendable, Equatable {
 
 /// How much more often one model is right than another, on the same problems, with the 95 % interval.
 public struct PairedDifference: Sendable, Equatable {
+  /// Difference of the shares that are right.
   public let value: Double
+  /// Lower end of the interval.
   public let low: Double
+  /// Upper end of the interval.
   public let high: Double
 
-  /// Of pairs that disagree, b one way and c the other: (b − c) / n, with the deviation of the mean of the pairs' differences.
+  /// The difference between two models' records of the same problems. Of pairs that disagree, b one way and c the
+  /// other: (b − c) / n, with the deviation of the mean of the pairs' differences.
   public init(_ records: [TaskEvaluation.Record], against others: [TaskEvaluation.Record]) {
     let differences = zip(records, others).map { ($0.isRight ? 1.0 : 0) - ($1.isRight ? 1 : 0) }
     let n = Double(max(1, differences.count))

@@ -1,28 +1,34 @@
 // A model folder with everything that text needs: decoder, tokenizer, chat template, the makers' wishes.
 
 import DMSCheckpoint
+import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSText
 
 /// A model that can be talked to. Immutable; several engines can share it.
 public final class LanguageModel: Sendable {
+  /// The model itself.
   public let decoder: Decoder
+  /// Text to ids and back.
   public let tokenizer: Tokenizer
-  /// `nil` for a base model.
+  /// How a conversation is written down; `nil` for a base model.
   public let template: ChatTemplate?
+  /// How the makers want it sampled, by `generation_config.json`.
   public let generation: GenerationConfiguration
-  /// Tokens that end a text.
+  /// Tokens that end a text: those that `generation_config.json` names; else those of `config.json`; else the tokenizer's.
   public let eosIDs: Set<Int>
 
+  /// Loads a Hugging Face folder.
+  /// - Parameter machine: whose threads convert weights, where that is asked for.
   /// - Throws: `InputError` naming the file that is missing or wrong.
-  public init(folder: String, _ options: Decoder.Options = Decoder.Options()) throws {
-    decoder = try Decoder(Checkpoint(folder: folder), options)
+  public init(folder: String, on machine: Machine, _ options: Decoder.Options = Decoder.Options()) throws {
+    decoder = try Decoder(Checkpoint(folder: folder), on: machine, options)
     tokenizer = try Tokenizer(folder: folder)
     template = try ChatTemplate(folder: folder)
     generation = try GenerationConfiguration(folder: folder)
-    let known = generation.eosIDs + decoder.configuration.eosIDs + [tokenizer.eosID].compactMap { $0 }
-    eosIDs = Set(known)
+    let known = [generation.eosIDs ?? [], decoder.configuration.eosIDs, [tokenizer.eosID].compactMap { $0 }]
+    eosIDs = Set(known.first { !$0.isEmpty } ?? [])
   }
 
   /// The ids of a text as it is, with BOS where the model wants one, but never two.
@@ -34,35 +40,44 @@ public final class LanguageModel: Sendable {
     return ids
   }
 
-  /// A conversation as the model reads it.
+  /// What a model is given to go on from.
   public struct Prompt: Sendable {
+    /// The tokens, at least one for a session to read.
     public var ids: [Int]
-    /// How many of them a continued conversation will begin with again.
-    public var stable: Int
+    /// How many of them a continued conversation will begin with again; `nil` if that is not known.
+    public var stable: Int?
     /// Whether the template has opened the model's thinking already.
-    public var insideThinking: Bool
+    public var insideThinking = false
+
+    /// A prompt of tokens of which nothing else is known.
+    public init(ids: [Int]) { self.ids = ids }
   }
 
   /// Renders a conversation through the chat template, ready for an answer.
   ///
-  /// - Parameter thinking: Qwen3's switch; `nil` leaves it to the template.
+  /// - Parameters:
+  ///   - tools: what the model may call, for templates that know tools.
+  ///   - thinking: Qwen3's switch; `nil` leaves it to the template.
   /// - Throws: `InputError` if the model has no chat template, or the template fails.
-  public func prompt(_ messages: [ChatMessage], thinking: Bool?) throws -> Prompt {
+  public func prompt(_ messages: [ChatMessage], tools: ToolDescriptions? = nil, thinking: Bool? = nil) throws -> Prompt
+  {
     guard let template else {
       throw InputError("this model has no chat template", remedy: "use dms run --raw to continue a text")
     }
     func render(_ addGenerationPrompt: Bool) throws -> String {
       try template.render(
-        messages: messages, addGenerationPrompt: addGenerationPrompt, thinking: thinking,
+        messages: messages, addGenerationPrompt: addGenerationPrompt, thinking: thinking, tools: tools,
         bosToken: tokenizer.bosToken, eosToken: tokenizer.eosToken)
     }
     let text = try render(true)
     // The template writes BOS itself where it wants one.
     let ids = tokenizer.encode(text, addSpecialTokens: false)
     let history = tokenizer.encode(try render(false), addSpecialTokens: false)
-    let stable = zip(ids, history).prefix { $0 == $1 }.count
+    var prompt = Prompt(ids: ids)
+    prompt.stable = zip(ids, history).prefix { $0 == $1 }.count
     var end = text[...]
     while end.last?.isWhitespace ?? false { end.removeLast() }
-    return Prompt(ids: ids, stable: stable, insideThinking: end.hasSuffix("<think>"))
+    prompt.insideThinking = end.hasSuffix("<think>")
+    return prompt
   }
 }

@@ -16,13 +16,18 @@ public struct SamplingOptions: Sendable, Equatable {
   public var minP = 0.0
   /// Divides positive and multiplies negative logits of tokens that have occurred (Keskar et al., 2019); 1 does nothing.
   public var repetitionPenalty = 1.0
+  /// Seed of the random numbers: the same one makes the same choices, with the same logits.
   public var seed: UInt64 = 0
+  /// Tokens that are never chosen, unless there are no others.
+  public var suppressed: [Int] = []
 
+  /// Greedy: always the most likely token.
   public init() {}
 
   /// What a checkpoint's makers want: `generation_config.json`, greedy unless it samples.
   public init(_ configuration: GenerationConfiguration) {
     repetitionPenalty = configuration.repetitionPenalty ?? 1
+    suppressed = configuration.suppressTokens
     guard configuration.doSample ?? false else { return }
     temperature = configuration.temperature ?? 1
     topK = configuration.topK ?? 50
@@ -30,6 +35,8 @@ public struct SamplingOptions: Sendable, Equatable {
     minP = configuration.minP ?? 0
   }
 
+  /// Checks that every option is in its range.
+  ///
   /// - Throws: `InputError` naming the option that is out of range.
   public func validate() throws {
     func check(_ holds: Bool, _ option: String, _ range: String) throws {
@@ -45,6 +52,7 @@ public struct SamplingOptions: Sendable, Equatable {
 
 /// Chooses the tokens of one sequence. Holds a copy of the logits and allocates nothing per token.
 public struct Sampler {
+  /// How the tokens are chosen.
   public let options: SamplingOptions
   /// Which of several sequences this is: each draws its own numbers.
   private let sequence: Int
@@ -52,7 +60,12 @@ public struct Sampler {
   private var candidates: [Int] = []
   private var occurred: [Bool]
 
-  /// - Parameter vocabulary: the count of logits.
+  /// A sampler of a sequence of which no token is known.
+  ///
+  /// - Parameters:
+  ///   - options: such as `validate` accepts.
+  ///   - vocabulary: the count of logits.
+  ///   - sequence: which of several sequences this is: each draws random numbers of its own.
   public init(_ options: SamplingOptions, vocabulary: Int, sequence: Int = 0) {
     self.options = options
     self.sequence = sequence
@@ -66,7 +79,10 @@ public struct Sampler {
     for id in ids where occurred.indices.contains(id) { occurred[id] = true }
   }
 
-  /// The token for `position` of the sequence. Equal logits: the smaller id.
+  /// The token for `position` of the sequence. Of equal logits the smaller id.
+  ///
+  /// - Parameter values: logits `[vocabulary]`.
+  /// - Precondition: as many logits as the sampler was made for.
   public mutating func next(_ values: UnsafeBufferPointer<Float>, position: Int) -> Int {
     precondition(values.count == logits.count, "one logit per token of the vocabulary")
     for index in values.indices { logits[index] = values[index] }
@@ -76,9 +92,10 @@ public struct Sampler {
         logits[index] = logits[index] > 0 ? logits[index] / penalty : logits[index] * penalty
       }
     }
+    for index in options.suppressed where logits.indices.contains(index) { logits[index] = -.infinity }
     var best = 0
     for index in logits.indices where logits[index] > logits[best] { best = index }
-    if options.temperature == 0 || options.topK == 1 { return best }
+    if options.temperature == 0 || options.topK == 1 || logits[best] == -.infinity { return best }
     return sample(largest: logits[best], position: position)
   }
 
@@ -110,7 +127,7 @@ public struct Sampler {
       reached += weight(index)
       if reached > target { return index }
     }
-    return candidates.last ?? 0
+    return candidates.last { weight($0) > 0 } ?? 0
   }
 
   private func isBefore(_ a: Int, _ b: Int) -> Bool { (logits[b], a) < (logits[a], b) }

@@ -2,7 +2,8 @@
 
 import DMSPlatform
 
-/// `gateUp` holds T rows of `[gate | up]`, 2F numbers each; row t of `output` gets the F products.
+/// SwiGLU (Shazeer, 2020): `silu(gate) · up`, where `silu(x) = x / (1 + e⁻ˣ)`. A task takes up to 2048 numbers of a
+/// row.
 public struct SwiGLU: ParallelWork {
   let gateUp: UnsafeMutablePointer<Float>
   let rows: Int
@@ -11,6 +12,8 @@ public struct SwiGLU: ParallelWork {
   /// Numbers of one task.
   static let block = 2048
 
+  /// Prepares `output[t, f] = silu(gateUp[t, f]) · gateUp[t, F + f]` for T rows of F numbers.
+  ///
   /// - Parameters:
   ///   - gateUp: `[T, 2F]`; the gate half is overwritten.
   ///   - output: `[T, F]`.
@@ -24,8 +27,10 @@ public struct SwiGLU: ParallelWork {
   }
 
   private var blocksPerRow: Int { (size + Self.block - 1) / Self.block }
+  /// Tasks of all rows.
   public var tasks: Int { rows * blocksPerRow }
 
+  /// Computes a part of a row.
   public func run(task: Int, worker: Int) {
     let row = task / blocksPerRow
     let first = task % blocksPerRow * Self.block

@@ -3,14 +3,15 @@
 
 import COpenBLAS
 
+/// The processor that OpenBLAS believes to be on: the speed of prefill and of training hangs on it.
 public enum BLASProcessor {
-  /// The environment variable that OpenBLAS obeys when it is loaded.
+  /// Environment variable that OpenBLAS obeys when it is loaded: to be set before the program starts.
   public static let variable = "OPENBLAS_CORETYPE"
 
   /// OpenBLAS's name of the processor whose kernels it uses.
   public static var chosen: String { String(cString: openblas_get_corename()) }
 
-  /// The processor that it should be told to be on; `nil` if its choice is good.
+  /// Name of the processor that it should be told to be on; `nil` if its choice is good.
   public static var better: String? { better(than: chosen, on: .best) }
 
   /// Those of its x86-64 kernels that know no AVX2.

@@ -8,6 +8,8 @@ import CKernels
 import DMSPlatform
 import DMSTensor
 
+/// `Y = X Wᵀ (+ b)` with weights in blocks and vectors rounded to 8 bits. The result is the same, to the last bit, on
+/// every instruction set and for any number of threads and of vectors at once.
 public struct BlockProduct: ParallelWork {
   /// Bytes of weights of one task: long enough for a stream to get going, short enough (a few microseconds) that a stalled
   /// core holds little back.
@@ -52,8 +54,10 @@ public struct BlockProduct: ParallelWork {
     groupsPerTask = max(1, min(most, weights.groups / (4 * workers)))
   }
 
+  /// Runs of groups of sixteen rows.
   public var tasks: Int { (weights.groups + groupsPerTask - 1) / groupsPerTask }
 
+  /// Computes a task's rows for all vectors.
   public func run(task: Int, worker: Int) {
     let rows = BlockFormat.rowsPerGroup
     let first = task * groupsPerTask
@@ -159,22 +163,33 @@ public struct BlockProduct: ParallelWork {
   }
 }
 
-/// Rounds the vectors of a product. One task per vector.
+/// Rounds the vectors of a product to 8 bits. One task per vector.
 public struct VectorQuantization: ParallelWork {
   let input: UnsafePointer<Float>
   let columns: Int
   let result: BlockVectors
   let instructions: InstructionSet
+  let faults: RowFaults.Stage?
 
-  /// - Parameter input: `[S, K]`.
-  public init(_ input: UnsafePointer<Float>, columns: Int, to result: BlockVectors, instructions: InstructionSet) {
+  /// Prepares the rounding of vectors into `result`.
+  ///
+  /// - Parameters:
+  ///   - input: `[S, K]`.
+  ///   - faults: learns of vectors that are not finite, which blocks cannot tell from zeros.
+  public init(
+    _ input: UnsafePointer<Float>, columns: Int, to result: BlockVectors, instructions: InstructionSet,
+    faults: RowFaults.Stage? = nil
+  ) {
     self.input = input
     self.columns = columns
     self.result = result
     self.instructions = instructions
+    self.faults = faults
   }
 
+  /// Rounds a vector.
   public func run(task vector: Int, worker: Int) {
+    faults?.check(input + vector * columns, columns, row: vector)
     result.quantize(input + vector * columns, columns: columns, index: vector, instructions)
   }
 }

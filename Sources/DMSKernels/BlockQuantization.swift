@@ -8,9 +8,12 @@ import DMSTensor
 /// Rounds a stored matrix into blocks. One task per group of sixteen rows.
 public struct BlockQuantization: ParallelWork {
   let source: Matrix
+  /// The matrix in blocks, in the memory that was given; whole when all tasks have run.
   public let result: BlockMatrix
   private let bytes: UnsafeMutableRawPointer
 
+  /// Prepares the rounding of a matrix.
+  ///
   /// - Parameter bytes: memory of the result, at least `BlockMatrix.bytes` for the shape of `source`.
   public init(_ source: Matrix, _ format: BlockFormat, to bytes: UnsafeMutableRawBufferPointer) {
     self.source = source
@@ -20,8 +23,10 @@ public struct BlockQuantization: ParallelWork {
     self.bytes = UnsafeMutableRawPointer(mutating: result.blocks)
   }
 
+  /// Groups of sixteen rows.
   public var tasks: Int { result.groups }
 
+  /// Rounds a group.
   public func run(task group: Int, worker: Int) {
     withUnsafeTemporaryAllocation(of: Float.self, capacity: BlockFormat.columnsPerBlock) { numbers in
       guard let numbers = numbers.baseAddress else { return }
@@ -106,7 +111,7 @@ private func fourBitScale(_ numbers: UnsafePointer<Float>) -> Float {
   return best
 }
 
-/// A row as fp32 `[columns]`: an embedding.
+/// Writes a row of a matrix as fp32 `[columns]`: an embedding.
 public func widen(_ weights: BlockMatrix, row: Int, to out: UnsafeMutablePointer<Float>) {
   let (group, lane) = (row / BlockFormat.rowsPerGroup, row % BlockFormat.rowsPerGroup)
   for block in 0..<weights.columnBlocks {

@@ -10,13 +10,14 @@
 import DMSPlatform
 import DMSTensor
 
-/// One task per (KV head, sequence, piece), head by head, so that a memory node's heads are a run of tasks. Where a head has
-/// several pieces, `combination` is to be run afterwards.
+/// Attention of one new token of each sequence over the live slots of its heads, `softmax(q Kᵀ / √D) V`. One task per
+/// (KV head, sequence, piece), head by head, so that a memory node's heads are a run of tasks. Where a head has several
+/// pieces, `combination` is to be run afterwards.
 public struct DecodeAttention: ParallelWork {
   /// Slots whose scores are held at once.
   static let block = 256
 
-  /// Slots of a piece; whole blocks.
+  /// Slots of a piece of a head; whole blocks.
   public static let piece = 1024
 
   let spans: UnsafePointer<KVSpan>
@@ -32,6 +33,8 @@ public struct DecodeAttention: ParallelWork {
   /// Pieces of the longest head.
   let pieces: Int
 
+  /// Prepares the attention of S sequences with G KV heads and `group` query heads for each.
+  ///
   /// - Parameters:
   ///   - spans: `[S, G]`.
   ///   - queries: `[S, H, D]`, after RoPE, not scaled.
@@ -70,8 +73,10 @@ public struct DecodeAttention: ParallelWork {
     slots > piece ? pieces(slots) * group * (headDim + 2) : 0
   }
 
+  /// Pieces of all heads, as many for each as the longest has.
   public var tasks: Int { sequences * kvHeads * pieces }
 
+  /// Attends to a piece of a head.
   public func run(task: Int, worker: Int) {
     let place = task / pieces % sequences * kvHeads + task / pieces / sequences
     let start = task % pieces * Self.piece
@@ -136,14 +141,17 @@ public struct DecodeAttention: ParallelWork {
     partials + (place * pieces + piece) * group * (dim + 2)
   }
 
+  /// Work to be run after this one; `nil` where no head has several pieces.
   public var combination: Combination? { pieces > 1 ? Combination(attention: self) : nil }
 
   /// Puts the pieces of each head together, in their order. One task per (sequence, KV head).
   public struct Combination: ParallelWork {
     let attention: DecodeAttention
 
+    /// KV heads of all sequences.
     public var tasks: Int { attention.sequences * attention.kvHeads }
 
+    /// Puts a head's pieces together.
     public func run(task place: Int, worker: Int) {
       let span = attention.spans[place]
       guard span.slots > DecodeAttention.piece else { return }

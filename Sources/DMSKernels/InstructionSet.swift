@@ -3,6 +3,7 @@
 
 import CKernels
 
+/// Instructions that inner loops are made of, the plainest first.
 public enum InstructionSet: String, Sendable, CaseIterable {
   /// Swift SIMD on the compiler's baseline.
   case portable
@@ -10,11 +11,11 @@ public enum InstructionSet: String, Sendable, CaseIterable {
   case neon
   /// x86-64 with AVX2, FMA and F16C (2013 and later).
   case avx2
-  /// And AVX-VNNI (laptops since 2021).
+  /// x86-64 with AVX2 and AVX-VNNI (laptops since 2021).
   case avxvnni
   /// x86-64 with AVX-512 F, BW, VL and DQ (2017 and later).
   case avx512
-  /// And VNNI (2019 and later).
+  /// x86-64 with AVX-512 and its VNNI (2019 and later).
   case avx512vnni
 
   /// Whether this processor has it.
@@ -34,7 +35,8 @@ public enum InstructionSet: String, Sendable, CaseIterable {
 
   var has512Bits: Bool { self == .avx512 || self == .avx512vnni }
 
-  /// Those that this processor has, the fastest last.
+  /// The sets that this processor has, the fastest last.
   public static var available: [InstructionSet] { allCases.filter(\.isAvailable) }
+  /// The fastest set that this processor has.
   public static var best: InstructionSet { available.last ?? .portable }
 }

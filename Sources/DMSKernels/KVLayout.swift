@@ -13,14 +13,18 @@
 import DMSPlatform
 import DMSTensor
 
-/// Sizes of a page for one head dimension and stored type.
+/// How keys and values of one head lie in a page: sixteen slots, a token's key and value in each.
 @frozen
 public struct KVLayout: Sendable, Equatable {
+  /// Slots of a page.
   public static let slotsPerPage = 16
 
+  /// Channels of a key or value, D.
   public let headDim: Int
+  /// Form in which keys and values are stored.
   public let type: KVType
 
+  /// The layout of keys and values of `headDim` channels.
   public init(headDim: Int, type: KVType) {
     self.headDim = headDim
     self.type = type
@@ -28,7 +32,9 @@ public struct KVLayout: Sendable, Equatable {
 
   /// Bytes of one token's key, or value, in one head: the numbers, then their scales.
   public var vectorBytes: Int { numberBytes + 2 * scales }
+  /// Bytes of one token's key and value in one head.
   public var slotBytes: Int { 2 * vectorBytes }
+  /// Bytes of a page.
   public var pageBytes: Int { Self.slotsPerPage * slotBytes }
   var valueOffset: Int { Self.slotsPerPage * vectorBytes }
   /// From a half's numbers to its scales.
@@ -141,12 +147,14 @@ public struct KVLayout: Sendable, Equatable {
 /// Sixteen consecutive slots: where their bytes are, and which of them are elsewhere.
 @frozen
 public struct KVPage {
+  /// The page's memory, `pageBytes` of a layout; an arena's.
   public var base: UnsafeMutableRawPointer
   /// The arena's number for the page.
   public var id: UInt32
   /// Bit j: slot j has moved to the place that the redirect table gives.
   public var redirected: UInt16
 
+  /// A page with its memory and the arena's number for it.
   public init(base: UnsafeMutableRawPointer, id: UInt32, redirected: UInt16 = 0) {
     self.base = base
     self.id = id
@@ -157,10 +165,14 @@ public struct KVPage {
 /// A place for one token in some page.
 @frozen
 public struct KVSlot {
+  /// The memory of the page that the slot lies in.
   public var base: UnsafeMutableRawPointer
+  /// The arena's number for that page.
   public var id: UInt32
+  /// The slot's place in the page, below 16.
   public var index: UInt32
 
+  /// A place in a page.
   public init(base: UnsafeMutableRawPointer, id: UInt32, index: UInt32) {
     self.base = base
     self.id = id
@@ -171,12 +183,16 @@ public struct KVSlot {
 /// The live slots of one head, lent by the cache for one call.
 @frozen
 public struct KVSpan {
+  /// How the pages are laid out.
   public let layout: KVLayout
+  /// `[⌈slots / 16⌉]`, in the order of the slots.
   public let pages: UnsafePointer<KVPage>
   /// By slot number; meaningful only where a page says that the slot has moved.
   public let redirects: UnsafePointer<KVSlot>
+  /// Live slots; their numbers begin at 0.
   public let slots: Int
 
+  /// Borrows the tables of a head.
   public init(
     layout: KVLayout, pages: UnsafePointer<KVPage>, redirects: UnsafePointer<KVSlot>, slots: Int
   ) {

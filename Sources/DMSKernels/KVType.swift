@@ -9,9 +9,10 @@ import DMSTensor
 /// The forms that keys and values can be stored in. A key or value of D channels takes 4 D, 2 D, 2 D and
 /// D + 2 ⌈D / 32⌉ bytes.
 public enum KVType: String, Sendable, CaseIterable {
+  /// Numbers as they are, or rounded to 16 bits.
   case f32, bf16, f16, q8
 
-  /// The type of the stored numbers.
+  /// The type of the stored numbers; I8 for blocks, beside which there are scales.
   public var element: ElementType {
     switch self {
     case .f32: .f32

@@ -3,6 +3,7 @@
 import DMSPlatform
 import DMSTensor
 
+/// `Y = X Wᵀ (+ b)` by the kernel that the weights' form and the kind of call ask for.
 public enum LinearProduct: ParallelWork {
   /// Stored weights, one vector per sequence.
   case vectors(MatrixVectorProduct)
@@ -11,6 +12,7 @@ public enum LinearProduct: ParallelWork {
   /// Weights in blocks: one kernel for both.
   case blocks(BlockProduct)
 
+  /// Tasks of the kernel.
   public var tasks: Int {
     switch self {
     case .vectors(let work): work.tasks
@@ -19,6 +21,7 @@ public enum LinearProduct: ParallelWork {
     }
   }
 
+  /// Runs a task of the kernel.
   public func run(task: Int, worker: Int) {
     switch self {
     case .vectors(let work): work.run(task: task, worker: worker)

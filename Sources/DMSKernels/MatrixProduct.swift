@@ -7,6 +7,7 @@ import COpenBLAS
 import DMSPlatform
 import DMSTensor
 
+/// `Y = X Wᵀ (+ b)` for the rows of a chunk, by OpenBLAS. A task takes a tile of 128 outputs.
 public struct MatrixProduct: ParallelWork {
   /// Outputs of one tile: its fp32 weights (N × K) are made in scratch memory when they are stored in 16 bits.
   public static let tile = 128
@@ -41,8 +42,10 @@ public struct MatrixProduct: ParallelWork {
     self.scratchStride = scratchStride
   }
 
+  /// Tiles of outputs.
   public var tasks: Int { (weights.rows + Self.tile - 1) / Self.tile }
 
+  /// Computes a tile for all rows.
   public func run(task: Int, worker: Int) {
     let first = task * Self.tile
     let count = min(Self.tile, weights.rows - first)

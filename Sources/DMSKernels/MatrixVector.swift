@@ -11,7 +11,8 @@ import CKernels
 import DMSPlatform
 import DMSTensor
 
-/// The vectors of one decode step, and where their products go.
+/// `y = W x (+ b)` for the vectors of one decode step, in one pass over the stored weights. The order of a sum depends
+/// on the instruction set alone, not on the number of threads or vectors.
 public struct MatrixVectorProduct: ParallelWork {
   /// Rows of one task: large enough to outweigh the fork, small enough that a stalled core holds little back.
   static let rowsPerTask = 64
@@ -55,8 +56,10 @@ public struct MatrixVectorProduct: ParallelWork {
   /// F16C and NEON unpack F16 in order; shifts and masks give even and odd columns.
   private var splitsInput: Bool { weights.type == .bf16 || (weights.type == .f16 && instructions == .portable) }
 
+  /// Runs of 64 rows.
   public var tasks: Int { (weights.rows + Self.rowsPerTask - 1) / Self.rowsPerTask }
 
+  /// Computes a task's rows for all vectors.
   public func run(task: Int, worker: Int) {
     let rows = task * Self.rowsPerTask..<min(weights.rows, (task + 1) * Self.rowsPerTask)
     if instructions != .portable {

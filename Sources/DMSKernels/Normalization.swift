@@ -1,20 +1,28 @@
 // RMSNorm: y = x / sqrt(mean(x²) + ε) · g (Zhang and Sennrich, 2019), over rows of a matrix or heads of a row.
 
-/// Normalises `count` vectors of `size` numbers; vector `i` is read at `i · stride` and written there in `output`.
+/// RMSNorm (Zhang and Sennrich, 2019), `x / √(mean(x²) + ε) · gain`, of `count` vectors of `size` numbers; vector `i`
+/// is read at `i · stride` and written there in `output`.
 ///
 /// - Parameters:
 ///   - input, output: may be the same.
 ///   - gain: `[size]`.
+/// - Returns: whether all squares are finite: a number that is none, or that is too large, leaves nothing to go on
+///   with.
+@discardableResult
 public func rmsNorm(
   _ input: UnsafePointer<Float>, count: Int, size: Int, stride: Int, gain: UnsafePointer<Float>, epsilon: Float,
   output: UnsafeMutablePointer<Float>
-) {
+) -> Bool {
+  var areFinite = true
   for vector in 0..<count {
     let x = input + vector * stride
     let y = output + vector * stride
-    let scale = 1 / (sumOfSquares(x, size) / Float(size) + epsilon).squareRoot()
+    let sum = sumOfSquares(x, size)
+    if !sum.isFinite { areFinite = false }
+    let scale = 1 / (sum / Float(size) + epsilon).squareRoot()
     for index in 0..<size { y[index] = x[index] * scale * gain[index] }
   }
+  return areFinite
 }
 
 /// Σ x², in eight partial sums, so that rounding grows with size / 8.

@@ -7,7 +7,7 @@
 import DMSPlatform
 import DMSTensor
 
-/// Until when the keys are visible: the position of the last query that may read each.
+/// Until when the keys of a head are visible: the position of the last query that may read each.
 public struct KeyLifetimes {
   /// Marks a key that is still visible when the chunk ends.
   public static let lasting = Int32.max
@@ -17,12 +17,14 @@ public struct KeyLifetimes {
   /// `[T]` for the chunk's own tokens.
   public let chunk: UnsafePointer<Int32>
 
+  /// Borrows the tables of a head.
   public init(cached: UnsafePointer<Int32>?, chunk: UnsafePointer<Int32>) {
     self.cached = cached
     self.chunk = chunk
   }
 }
 
+/// Attention of a chunk's tokens over the cached slots and the chunk itself, each query as far as its keys are visible.
 /// One task per (KV head, block of queries), head by head, so that a memory node's heads are a run of tasks.
 public struct PrefillAttention: ParallelWork {
   /// Keys of one block.
@@ -42,6 +44,8 @@ public struct PrefillAttention: ParallelWork {
   let scratchStride: Int
   let instructions: InstructionSet
 
+  /// Prepares the attention of T tokens with G KV heads and `group` query heads for each.
+  ///
   /// - Parameters:
   ///   - spans, lifetimes: `[G]`.
   ///   - queries: `[T, H, D]`, after RoPE, not scaled.
@@ -82,8 +86,10 @@ public struct PrefillAttention: ParallelWork {
 
   private var blocks: Int { (tokens + Self.queryBlock(group: group) - 1) / Self.queryBlock(group: group) }
 
+  /// Blocks of queries of all KV heads.
   public var tasks: Int { blocks * kvHeads }
 
+  /// Attends for a block of queries.
   public func run(task: Int, worker: Int) {
     let block = Self.queryBlock(group: group)
     let head = task / blocks

@@ -2,7 +2,7 @@
 
 import DMSPlatform
 
-/// Rows of `size` numbers; a task takes a few of them.
+/// `x += delta`, `output = RMSNorm(x)`, for rows of `size` numbers; a task takes eight of them.
 public struct ResidualNorm: ParallelWork {
   static let rowsPerTask = 8
 
@@ -13,15 +13,19 @@ public struct ResidualNorm: ParallelWork {
   let gain: UnsafePointer<Float>
   let epsilon: Float
   let output: UnsafeMutablePointer<Float>
+  let faults: RowFaults.Stage?
 
+  /// Prepares the sum and its norm.
+  ///
   /// - Parameters:
   ///   - x: `[rows, size]`, updated.
   ///   - delta: `[rows, size]`; `nil` adds nothing.
   ///   - gain: `[size]`.
   ///   - output: `[rows, size]`.
+  ///   - faults: learns of rows that are not finite, once `delta` is in them.
   public init(
     x: UnsafeMutablePointer<Float>, delta: UnsafePointer<Float>?, rows: Int, size: Int, gain: UnsafePointer<Float>,
-    epsilon: Float, output: UnsafeMutablePointer<Float>
+    epsilon: Float, output: UnsafeMutablePointer<Float>, faults: RowFaults.Stage? = nil
   ) {
     self.x = x
     self.delta = delta
@@ -30,18 +34,23 @@ public struct ResidualNorm: ParallelWork {
     self.gain = gain
     self.epsilon = epsilon
     self.output = output
+    self.faults = faults
   }
 
+  /// Runs of eight rows.
   public var tasks: Int { (rows + Self.rowsPerTask - 1) / Self.rowsPerTask }
 
+  /// Adds and normalises a task's rows.
   public func run(task: Int, worker: Int) {
     let first = task * Self.rowsPerTask
     let count = min(Self.rowsPerTask, rows - first)
     if let delta {
       for index in first * size..<(first + count) * size { x[index] += delta[index] }
     }
-    rmsNorm(
-      x + first * size, count: count, size: size, stride: size, gain: gain, epsilon: epsilon,
-      output: output + first * size)
+    for row in first..<first + count {
+      let isFinite = rmsNorm(
+        x + row * size, count: 1, size: size, stride: size, gain: gain, epsilon: epsilon, output: output + row * size)
+      if !isFinite { faults?.note(row: row) }
+    }
   }
 }

@@ -4,10 +4,12 @@
 
 import Glibc
 
-/// Cosines and sines for one position, each `[D/2]`, times `scale`.
+/// Cosines and sines of RoPE (Su et al., 2021) for one position, each `[D/2]`, times `scale`.
 ///
-/// The angle is rounded to fp32 before the cosine, as the models' training code does: at position 100,000 the exact angle
-/// would differ from what the model has learnt by several thousandths.
+/// The angle is rounded to fp32 before the cosine, as the models' training code does: at position 100,000 the exact
+/// angle would differ from what the model has learnt by several thousandths.
+///
+/// - Parameter frequencies: radians per position, `[D/2]`.
 public func rotaryTable(
   position: Int, frequencies: [Float], scale: Float, cosines: UnsafeMutablePointer<Float>,
   sines: UnsafeMutablePointer<Float>
@@ -19,7 +21,7 @@ public func rotaryTable(
   }
 }
 
-/// Turns `heads` vectors of D numbers in place.
+/// Turns `heads` vectors of D numbers in place, channel c with channel c + D/2.
 public func rotate(
   _ vectors: UnsafeMutablePointer<Float>, heads: Int, headDim: Int, cosines: UnsafePointer<Float>,
   sines: UnsafePointer<Float>

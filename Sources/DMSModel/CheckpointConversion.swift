@@ -9,18 +9,20 @@ import DMSTensor
 /// Writes model folders. The same matrices change form as when a `Decoder` converts them, to the same bits; norms, biases and
 /// what decides evictions are copied. Tensors that a decoder does not use are left out.
 public struct CheckpointConversion {
-  /// Threads that convert; 0 means one per usable processor.
-  public var threads = 0
   /// Receives the share of the weights that is written.
   public var progress: ((Double) -> Void)?
-  /// Asked between matrices.
+  /// Asked between matrices; `true` ends the writing with `CancellationError`.
   public var isCancelled: () -> Bool = { false }
   private let format: WeightFormat
+  private let machine: Machine
 
+  /// A conversion to a form, on a machine's threads.
+  ///
   /// - Precondition: a format other than `asStored`.
-  public init(to format: WeightFormat) {
+  public init(to format: WeightFormat, on machine: Machine) {
     precondition(format != .asStored, "a form to write")
     self.format = format
+    self.machine = machine
   }
 
   /// A tensor of the checkpoint, in the form that it has there.
@@ -34,7 +36,8 @@ public struct CheckpointConversion {
   /// Writes `folder`: weights, configuration, and copies of the tokenizer and its like. Takes the memory of one matrix.
   ///
   /// - Returns: bytes of the weights.
-  /// - Throws: `InputError` if `folder` exists, for tensors that are missing, and for a disk without room;
+  /// - Throws: `InputError` if `folder` exists, for tensors that are missing or hold numbers that are not finite, and for a
+  ///   disk without room;
   ///   `CancellationError`. Nothing is left behind then.
   public func write(_ checkpoint: Checkpoint, to folder: String) throws -> Int {
     let shape = checkpoint.configuration
@@ -43,9 +46,8 @@ public struct CheckpointConversion {
         "the weights are in \(stored.format.rawValue) blocks already", at: checkpoint.folder,
         remedy: "use the checkpoint that they were made of")
     }
-    let pool = try Workers(asked: threads, kvHeads: shape.kvHeads).pool()
     // The rows that are kept apart lie in its memory.
-    let asStored = WeightConversion(.asStored, pool: pool, total: 0, progress: nil)
+    let asStored = WeightConversion(.asStored, pool: machine.pool, total: 0, progress: nil)
     defer { withExtendedLifetime(asStored) {} }
     let sources = try sources(of: checkpoint, asStored)
     let output = try CheckpointFolder(folder)
@@ -57,10 +59,10 @@ public struct CheckpointConversion {
     let writer = try SafetensorsWriter(
       path: output.partial + "/model.safetensors", tensors: tensors, metadata: ["format": "pt"], order: .asDeclared)
     let total = sources.reduce(0) { $0 + ($1.isConverted ? $1.view.count : 0) }
-    let conversion = WeightConversion(format, pool: pool, total: total, progress: progress)
+    let conversion = WeightConversion(format, pool: machine.pool, total: total, progress: progress)
     for source in sources {
       if isCancelled() { throw CancellationError() }
-      try write(source, conversion, to: writer)
+      try write(source, conversion, of: checkpoint.folder, to: writer)
     }
     try writer.finish()
     try output.finish()
@@ -102,8 +104,14 @@ public struct CheckpointConversion {
     return blocks + scales + numbers.filter { $0.type.size == 4 } + numbers.filter { $0.type.size != 4 }
   }
 
-  private func write(_ source: Source, _ conversion: WeightConversion, to writer: SafetensorsWriter) throws {
-    guard source.isConverted, let (weights, bytes) = conversion.converted(Matrix(source.view)) else {
+  private func write(
+    _ source: Source, _ conversion: WeightConversion, of folder: String, to writer: SafetensorsWriter
+  ) throws {
+    guard source.isConverted, let (weights, bytes) = try conversion.converted(source.view, source.name, of: folder)
+    else {
+      guard FiniteScan.areFinite(source.view, on: machine.pool) else {
+        throw Checkpoint.notFinite(source.name, at: folder)
+      }
       return try writer.write(source.view.bytes, to: source.name)
     }
     try withExtendedLifetime(bytes) {

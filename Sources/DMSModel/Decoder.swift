@@ -7,6 +7,7 @@ import DMSTensor
 
 /// The decoder of a checkpoint, ready to run. Weights stay mapped in their stored types unless another form is asked for.
 public final class Decoder: @unchecked Sendable {
+  /// How a checkpoint is loaded.
   public struct Options {
     /// F32, or BF16 to compute what a reference model does whose rotary frequencies were rounded with its weights
     /// (`model.to(torch.bfloat16)` in PyTorch; `from_pretrained` does not round them).
@@ -14,40 +15,51 @@ public final class Decoder: @unchecked Sendable {
     /// The form of the linear maps' weights. Any but the stored one is made in memory, on all threads. Weights that are
     /// stored in blocks cannot have another.
     public var weights = WeightFormat.asStored
-    /// Threads that convert; 0 means one per usable processor.
-    public var threads = 0
     /// Receives the share of the weights that is converted.
     public var progress: ((Double) -> Void)?
 
+    /// Weights as they are stored, rotary frequencies in F32.
     public init() {}
   }
 
+  /// The model's shape and its DMS settings.
   public let configuration: ModelConfiguration
   /// The form of the linear maps' weights: q8 or q4 where they are stored so, too.
   public let weightFormat: WeightFormat
   let weights: DecoderWeights
   /// Radians per position of each channel pair, `[D / 2]`.
   let frequencies: [Float]
-  private let checkpoint: Checkpoint?
+  let checkpoint: Checkpoint?
 
-  /// - Throws: `InputError` for a tensor that is missing or has the wrong shape or type.
-  public convenience init(_ checkpoint: Checkpoint, _ options: Options = Options()) throws {
-    try self.init(checkpoint.configuration, checkpoint, options)
+  /// Loads a checkpoint. Weights that keep their form stay mapped and take no memory of their own.
+  ///
+  /// - Parameter machine: whose threads convert weights.
+  /// - Throws: `InputError` for a tensor that is missing, has the wrong shape or type, or is converted and holds numbers that
+  ///   are not finite. Those that stay mapped are not read here.
+  public convenience init(_ checkpoint: Checkpoint, on machine: Machine, _ options: Options = Options()) throws {
+    try self.init(checkpoint.configuration, checkpoint, machine, options)
   }
 
   /// A decoder of this shape with random weights (BF16 where they are to be as stored), for measuring speed.
-  public convenience init(random shape: ModelConfiguration, _ options: Options = Options()) throws {
-    try self.init(shape, nil, options)
+  ///
+  /// - Parameter machine: whose threads make the weights.
+  /// - Throws: `InputError` for lack of memory.
+  public convenience init(random shape: ModelConfiguration, on machine: Machine, _ options: Options = Options()) throws
+  {
+    try self.init(shape, nil, machine, options)
   }
 
-  private init(_ shape: ModelConfiguration, _ checkpoint: Checkpoint?, _ options: Options) throws {
+  private init(_ shape: ModelConfiguration, _ checkpoint: Checkpoint?, _ machine: Machine, _ options: Options) throws {
     self.checkpoint = checkpoint
     configuration = shape
     weightFormat = try options.weights.resolved(for: shape, storedIn: checkpoint?.folder)
-    let maps = checkpoint != nil && (weightFormat == .asStored || shape.blocks != nil)
-    let pool = try Workers(asked: maps ? 1 : options.threads, kvHeads: shape.kvHeads).pool()
+    if let bits = weightFormat.bits, checkpoint == nil || weightFormat.type != shape.storedType, shape.blocks == nil {
+      try MemoryLimits.require(
+        Int(Double(shape.parameters) * bits / 8), for: "a copy of the weights in \(weightFormat.rawValue)",
+        remedy: "use --weights q4, or write them once with dms quantize")
+    }
     let conversion = WeightConversion(
-      weightFormat, pool: pool, total: checkpoint?.parameters ?? shape.parameters, progress: options.progress)
+      weightFormat, pool: machine.pool, total: checkpoint?.parameters ?? shape.parameters, progress: options.progress)
     weights = try DecoderWeights(
       WeightSource(
         shape: shape, checkpoint: checkpoint, conversion: conversion, keepsBorrowed: weightFormat.blocks != nil),
@@ -70,7 +82,8 @@ public final class Decoder: @unchecked Sendable {
     return false
   }
 
-  /// A number that tells checkpoints of equal shape apart: a hash of samples of the weights.
+  /// A number that tells checkpoints of equal shape apart: a hash of samples of the weights. Cost: reads a thousand
+  /// places of each of them.
   public var fingerprint: UInt64 {
     var hash: UInt64 = 0xCBF2_9CE4_8422_2325  // FNV-1a
     func add(_ weights: Weights) {

@@ -123,7 +123,7 @@ struct WeightSource {
     let view = try checkpoint.tensor(name, shape: [rows, columns])
     onTensor?(name, view, converted ? .map : .kept)
     guard converted else { return .stored(Matrix(view)) }
-    let weights = conversion.convert(Matrix(view))
+    let weights = try conversion.convert(view, name, of: checkpoint.folder)
     if case .stored(let matrix) = weights, matrix.base == view.bytes.baseAddress { return weights }
     // What has been converted is not read again: one form of it in memory is enough.
     MappedFile.letGo(of: view.bytes)
@@ -173,6 +173,9 @@ struct WeightSource {
     let view = try checkpoint.tensor(name, shape: [count])
     onTensor?(name, view, .kept)
     if let base = view.bytes.baseAddress { widen(base, view.type, count, to: buffer.base) }
+    guard FiniteScan.areFinite(view, on: conversion.pool) else {
+      throw Checkpoint.notFinite(name, at: checkpoint.folder)
+    }
     return buffer
   }
 

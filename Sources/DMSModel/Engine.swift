@@ -1,4 +1,4 @@
-// Where a model runs: threads, cache memory and workspace around a decoder. Two engines in one process do not meet.
+// Where a model runs: a machine, cache memory and workspace around a decoder. What a call does inside: Forward.swift.
 
 import DMSCache
 import DMSCheckpoint
@@ -8,14 +8,17 @@ import DMSTensor
 import Logging
 import Synchronization
 
-/// Runs a decoder. Not for several threads at once: it is one machine, with threads of its own inside.
+/// Runs a decoder on a machine. Not for several threads at once, nor are several engines of one machine.
+///
+/// A call is a step: a chunk of one sequence's prompt, or a token of each of several sequences. Its memory is reserved before
+/// the first layer, so a call that does not fit leaves every cache as it was. A call that breaks off inside (cancelled, or
+/// numbers that are not finite) leaves its caches of no use: later calls refuse them.
 public final class Engine {
+  /// What an engine is made for.
   public struct Options: Sendable {
-    /// Worker threads; 0 means one per usable processor.
-    public var threads = 0
-    /// Positions that a cache has room for; `nil` means the model's context.
+    /// Positions that a cache has room for, forgotten tokens included; `nil` means the model's context.
     public var context: Int?
-    /// How keys and values are stored: F32, BF16 or F16. `nil` means F32 for F32 weights and BF16 for 16-bit weights.
+    /// How keys and values are stored. `nil` means F32 for F32 weights and BF16 for all others.
     public var kvType: KVType?
     /// Whether a DMS model forgets. Without, its borrowed channels stay zero all the same.
     public var eviction = true
@@ -23,44 +26,49 @@ public final class Engine {
     public var simulatedEviction: SimulatedEviction?
     /// The most sequences of one decode step.
     public var batch = 1
-    /// The inner loops' instructions; `nil` chooses the best that the processor has.
-    public var instructions: InstructionSet?
     /// The most tokens that go through the layers at once; longer prompts go in several chunks.
     public var chunk = 512
 
-    /// What was chosen (debug), and what is odd about the machine (warning).
+    /// Receives what was chosen (debug), and what is odd about the machine (warning).
     public var logger = Logger(label: "dms")
 
+    /// One sequence of the model's context, whose evictions the model decides.
     public init() {}
   }
 
+  /// The model that runs; other engines may share it.
   public let decoder: Decoder
-  /// Positions that a cache has room for.
+  /// Positions that a cache has room for, forgotten tokens included.
   public let context: Int
+  /// How keys and values are stored.
   public let kvType: KVType
+  /// How caches treat their tokens.
   public let policy: EvictionPolicy
-  public let instructions: InstructionSet
+  /// Whose threads and instructions the engine uses.
+  public let machine: Machine
   /// The most sequences of one decode step.
   public let batch: Int
   let chunk: Int
   let simulated: SimulatedEviction?
-  let pool: ThreadPool
+  let faults: RowFaults
   /// The heads of each memory node: its threads serve them first.
   let headShares: TaskShares
   let cachePool: KVPool
   let workspace: Workspace
   /// One warning serves the process.
-  private static let hasWarnedOfBLAS = Atomic(false)
-  /// Sees intermediate values; for tracing.
+  private static let hasWarned = Atomic(false)
+  /// Sees intermediate values of every call, for tracing; not kept alive.
   public weak var observer: (any ForwardObserver)?
 
-  /// - Throws: `InputError` for options that cannot be.
-  public init(_ decoder: Decoder, _ options: Options = Options()) throws {
+  /// Allocates the workspace of a call; caches take memory as tokens come.
+  ///
+  /// - Throws: `InputError` for options that cannot be, and for lack of memory.
+  public init(_ decoder: Decoder, on machine: Machine, _ options: Options = Options()) throws {
     let shape = decoder.configuration
-    let workers = try Workers(asked: options.threads, kvHeads: shape.kvHeads)
-    let placement = workers.placement
+    let placement = machine.placement(kvHeads: shape.kvHeads)
     let type = options.kvType ?? (decoder.computesInF32 ? .f32 : .bf16)
     self.decoder = decoder
+    self.machine = machine
     context = options.context ?? shape.context
     guard (1...(1 << 30)).contains(context) else {
       throw InputError("a context of \(context) tokens is out of range", remedy: "use 1 to \(1 << 30)")
@@ -80,40 +88,37 @@ public final class Engine {
     } else {
       policy = .keepAll
     }
-    instructions = options.instructions ?? .best
-    guard instructions.isAvailable else {
-      throw InputError(
-        "this processor has no \(instructions.rawValue)", remedy: "use one of \(InstructionSet.available)")
-    }
-    useOneBLASThread()
-    pool = try workers.pool()
     headShares = TaskShares(
       placement.memoryNodes.indices.map { node in placement.nodeOfHead.count { $0 == node } })
     cachePool = try KVPool(
       layout: KVLayout(headDim: shape.headDim, type: type), memoryNodes: placement.memoryNodes,
       arenaOfHead: placement.nodeOfHead)
-    if let better = BLASProcessor.better, !Self.hasWarnedOfBLAS.exchange(true, ordering: .relaxed) {
-      options.logger.warning(
-        "OpenBLAS does not know this processor and uses its kernels for \(BLASProcessor.chosen): start the program with \(BLASProcessor.variable)=\(better)"
-      )
+    if !machine.notes.isEmpty, !Self.hasWarned.exchange(true, ordering: .relaxed) {
+      for note in machine.notes { options.logger.warning("\(note)") }
     }
-    if let note = workers.topology.note { options.logger.warning("\(note); taking the machine for one memory node") }
     options.logger.debug(
-      "\(workers.count) threads, \(placement.memoryNodes.count) memory nodes, \(instructions.rawValue) instructions, cache in \(type.rawValue)"
+      "\(machine.threads) threads, \(placement.memoryNodes.count) memory nodes, \(machine.instructions.rawValue) instructions, cache in \(type.rawValue)"
     )
-    workspace = Workspace(
-      shape, rows: max(chunk, batch), batch: batch, workers: pool.count,
+    faults = RowFaults(rows: max(chunk, batch))
+    let needs = Workspace.Needs(
+      shape: shape, rows: max(chunk, batch), batch: batch, workers: machine.threads,
       blocks: decoder.weightFormat.blocks != nil)
+    try MemoryLimits.require(
+      Workspace.bytes(needs), for: "the workspace", remedy: "use a smaller --context or fewer --threads")
+    workspace = Workspace(needs)
   }
 
-  public var threads: Int { pool.count }
+  var pool: ThreadPool { machine.pool }
+  var instructions: InstructionSet { machine.instructions }
 
-  /// An empty cache for one sequence.
+  /// An empty cache for one sequence, for this engine only.
+  ///
+  /// - Throws: `InputError` for lack of memory for its tables.
   public func makeCache() throws -> SequenceCache {
     try SequenceCache(pool: cachePool, layers: decoder.configuration.layers, capacity: context, policy: policy)
   }
 
-  /// Bytes of pages that all sequences of this engine hold, shared pages once.
+  /// Bytes of pages that all sequences of this engine hold, each page counted once however many share it.
   public var cacheBytesHeld: Int { cachePool.bytesHeld }
 
   /// The logits `[vocabulary]` that the last call left for sequence `index` of a decode step, or for the last token of a
@@ -124,54 +129,69 @@ public final class Engine {
     return UnsafeBufferPointer(start: workspace.logits.base + index * count, count: count)
   }
 
-  /// Reads tokens into a cache. Leaves the logits after the last one.
+  /// Reads tokens into a cache, a chunk at a time. Leaves the logits after the last one.
   ///
   /// - Parameters:
   ///   - ids: token ids; none is a call without effect.
   ///   - onLogits: receives the logits `[rows, vocabulary]` of all tokens, a few rows at a time, in order. Those of stored
   ///     weights go through OpenBLAS and may differ in the last digits from those that `logits()` gives for the last token.
+  ///   - isCancelled: asked between chunks, where the cache keeps what it has read, and between the layers of a chunk, where
+  ///     it is of no use afterwards.
   /// - Throws: `InputError` for an id outside the vocabulary or more tokens than the cache has room for, before anything
-  ///   is done; for lack of memory in between, after which the cache is unusable.
+  ///   is done; for lack of memory, before the chunk that it lacks for; for numbers that are not finite.
+  ///   `CancellationError`.
   public func prefill(
-    _ ids: [Int], into cache: SequenceCache, onLogits: ((_ rows: Int, UnsafeBufferPointer<Float>) throws -> Void)? = nil
+    _ ids: [Int], into cache: SequenceCache,
+    onLogits: ((_ rows: Int, UnsafeBufferPointer<Float>) throws -> Void)? = nil, isCancelled: () -> Bool = { false }
   ) throws {
-    try check(ids, room: cache.capacity - cache.tokensSeen, for: ids.count)
-    var first = 0
-    while first < ids.count {
+    try check(ids, count: ids.count, cache)
+    for first in stride(from: 0, to: ids.count, by: chunk) {
+      if isCancelled() { throw CancellationError() }
       let count = min(chunk, ids.count - first)
       try ids.withUnsafeBufferPointer { ids in
-        try prefillChunk(UnsafeBufferPointer(rebasing: ids[first..<first + count]), cache, onLogits)
+        try prefillStep(UnsafeBufferPointer(rebasing: ids[first..<first + count]), cache, isCancelled, onLogits)
       }
-      first += count
-      if first == ids.count { lastLogits(firstRow: count - 1, rows: 1) }
+      if first + count == ids.count { try lastLogits(firstRow: count - 1, rows: 1) }
     }
   }
 
   /// Reads one token into each of several caches and leaves the logits after it. A result depends on its own sequence only.
   ///
   /// - Precondition: as many ids as caches, at most `batch`, no cache twice.
+  /// - Throws: as `prefill`.
   public func decode(_ ids: [Int], in caches: [SequenceCache]) throws {
     precondition(ids.count == caches.count && ids.count <= batch, "one id per cache, at most `batch`")
-    for cache in caches { try check(ids, room: cache.capacity - cache.tokensSeen, for: 1) }
+    for cache in caches { try check(ids, count: 1, cache) }
     try ids.withUnsafeBufferPointer { ids in
       try caches.withUnsafeBufferPointer { try decodeStep(ids, $0) }
     }
   }
 
   /// Reads one token into a cache and leaves the logits after it. Allocates nothing once the cache has its pages.
+  /// - Throws: as `prefill`.
   public func decode(_ id: Int, in cache: SequenceCache) throws {
     try withUnsafePointer(to: id) { id in
       let ids = UnsafeBufferPointer(start: id, count: 1)
-      try check(ids, room: cache.capacity - cache.tokensSeen, for: 1)
+      try check(ids, count: 1, cache)
       try withUnsafePointer(to: cache) { try decodeStep(ids, UnsafeBufferPointer(start: $0, count: 1)) }
     }
   }
 
-  private func check(_ ids: some Collection<Int>, room: Int, for count: Int) throws {
+  /// - Throws: `InputError` for an id outside the vocabulary.
+  package func check(ids: some Collection<Int>) throws {
     let vocabulary = decoder.configuration.vocabulary
     for id in ids where id < 0 || id >= vocabulary {
       throw InputError("token id \(id) is outside the vocabulary of \(vocabulary)")
     }
+  }
+
+  /// - Parameter count: tokens that the cache is to take.
+  private func check(_ ids: some Collection<Int>, count: Int, _ cache: SequenceCache) throws {
+    try check(ids: ids)
+    guard cache.isWhole else {
+      throw InputError("this sequence ended in an earlier call that broke off", remedy: "begin it again")
+    }
+    let room = cache.capacity - cache.tokensSeen
     guard count <= room else {
       throw InputError(
         "\(count) tokens do not fit: the context of \(context) tokens has room for \(room)",

@@ -26,21 +26,27 @@ extension Engine {
   /// Which kernels serve stored weights; those in blocks have one for both.
   enum Kernels { case rows, vectors }
 
-  func prefillChunk(
-    _ ids: UnsafeBufferPointer<Int>, _ cache: SequenceCache,
+  func prefillStep(
+    _ ids: UnsafeBufferPointer<Int>, _ cache: SequenceCache, _ isCancelled: () -> Bool,
     _ onLogits: ((_ rows: Int, UnsafeBufferPointer<Float>) throws -> Void)?
   ) throws {
+    try withUnsafePointer(to: cache) {
+      try cachePool.reserve(tokens: ids.count, in: UnsafeBufferPointer(start: $0, count: 1))
+    }
     for row in ids.indices { prepare(row: row, position: cache.tokensSeen + row) }
-    try layers(ids, .prefill(cache))
+    cache.begin()
+    try layers(ids, .prefill(cache), isCancelled)
     cache.advance(by: ids.count, reads: false)
     if let onLogits { try allLogits(rows: ids.count, onLogits) }
   }
 
   func decodeStep(_ ids: UnsafeBufferPointer<Int>, _ caches: UnsafeBufferPointer<SequenceCache>) throws {
+    try cachePool.reserve(tokens: 1, in: caches)
     for row in ids.indices { prepare(row: row, position: caches[row].tokensSeen) }
-    try layers(ids, .decode(caches))
+    for cache in caches { cache.begin() }
+    try layers(ids, .decode(caches)) { false }
     for cache in caches { cache.advance(by: 1, reads: true) }
-    lastLogits(firstRow: 0, rows: ids.count)
+    try lastLogits(firstRow: 0, rows: ids.count)
   }
 
   private func prepare(row: Int, position: Int) {
@@ -51,7 +57,7 @@ extension Engine {
   }
 
   /// Embedding, all layers, final norm: `ids` to `workspace.normed`.
-  private func layers(_ ids: UnsafeBufferPointer<Int>, _ call: Call) throws {
+  private func layers(_ ids: UnsafeBufferPointer<Int>, _ call: Call, _ isCancelled: () -> Bool) throws {
     let (shape, weights, rows) = (decoder.configuration, decoder.weights, ids.count)
     for row in ids.indices {
       let hidden = workspace.hidden.base + row * shape.hidden
@@ -60,11 +66,13 @@ extension Engine {
       case .blocks(let matrix): widen(matrix, row: ids[row], to: hidden)
       }
     }
+    _ = faults.take(rows: rows)
     for index in weights.layers.indices {
+      if isCancelled() { throw CancellationError() }
       let layer = weights.layers[index]
-      addAndNormalize(rows, delta: index > 0, gain: layer.inputNorm, to: workspace.normed)
+      addAndNormalize(rows, delta: index > 0, gain: layer.inputNorm, after: .layer(before: index))
       try observe(.hidden, index, rows, workspace.hidden, shape.hidden)
-      project(layer, rows, call)
+      project(layer, index, rows, call)
       try decide(layer, index, rows)
       switch call {
       case .prefill(let cache): simulateDecisions(layer: index, rows: rows) { cache.tokensSeen + $0 }
@@ -72,26 +80,28 @@ extension Engine {
       }
       try attend(index, rows, call)
       try observe(.attention, index, rows, workspace.attention, shape.heads * shape.headDim)
-      linear(layer.output, workspace.attention, rows, to: workspace.delta, stride: shape.hidden, call)
-      addAndNormalize(rows, delta: true, gain: layer.mlpNorm, to: workspace.normed)
-      feedForward(layer, rows, call)
+      linear(layer.output, workspace.attention, rows, to: workspace.delta, call, .layer(index))
+      addAndNormalize(rows, delta: true, gain: layer.mlpNorm, after: .layer(index))
+      feedForward(layer, index, rows, call)
     }
-    addAndNormalize(rows, delta: true, gain: weights.finalNorm, to: workspace.normed)
+    addAndNormalize(rows, delta: true, gain: weights.finalNorm, after: .layer(weights.layers.count - 1))
+    if let fault = faults.take(rows: rows) { throw decoder.error(after: Stage(fault.stage), on: machine) }
   }
 
-  private func addAndNormalize(_ rows: Int, delta: Bool, gain: FloatBuffer, to output: FloatBuffer) {
+  /// - Parameter stage: what the sum comes from.
+  private func addAndNormalize(_ rows: Int, delta: Bool, gain: FloatBuffer, after stage: Stage) {
     let work = ResidualNorm(
       x: workspace.hidden.base, delta: delta ? UnsafePointer(workspace.delta.base) : nil, rows: rows,
       size: decoder.configuration.hidden, gain: gain.base, epsilon: decoder.configuration.normEpsilon,
-      output: output.base)
+      output: workspace.normed.base, faults: faults.stage(stage.number))
     pool.run(tasks: work.tasks, work)
   }
 
   /// Queries, keys and values of the normalised rows, under one fork.
-  private func project(_ layer: LayerWeights, _ rows: Int, _ call: Call) {
+  private func project(_ layer: LayerWeights, _ index: Int, _ rows: Int, _ call: Call) {
     let shape = decoder.configuration
     let (queries, keys) = (shape.heads * shape.headDim, shape.kvHeads * shape.headDim)
-    roundForBlocks(layer.query, workspace.normed.base, rows)
+    roundForBlocks(layer.query, workspace.normed.base, rows, .layer(index))
     let query = product(layer.query, workspace.normed.base, rows, workspace.queries.base, queries, call.kernels, 0)
     let key = product(layer.key, workspace.normed.base, rows, workspace.keys.base, keys, call.kernels, 1)
     let value = product(layer.value, workspace.normed.base, rows, workspace.values.base, keys, call.kernels, 2)
@@ -109,7 +119,7 @@ extension Engine {
     let shape = decoder.configuration
     if let alpha = layer.alpha, let norm = layer.alphaNorm {
       // The adapter sees the layer's input, under a norm of its own. The same kernel in prefill and decode.
-      addAndNormalize(rows, delta: false, gain: norm, to: workspace.normed)
+      addAndNormalize(rows, delta: false, gain: norm, after: .layer(before: index))
       let work = product(alpha, workspace.normed.base, rows, workspace.decisions.base, shape.kvHeads, .vectors, 0)
       pool.run(tasks: work.tasks, work)
     }
@@ -119,9 +129,10 @@ extension Engine {
         shape: (shape.heads, shape.kvHeads, shape.headDim), epsilon: shape.normEpsilon,
         queryNorm: layer.queryNorm.map { UnsafePointer($0.base) },
         keyNorm: layer.keyNorm.map { UnsafePointer($0.base) },
-        queries: workspace.queries.base, keys: workspace.keys.base, cosines: workspace.cosines.base,
-        sines: workspace.sines.base, dms: shape.dms, borrowsApart: layer.borrowed != nil,
-        decisions: workspace.decisions.base))
+        queries: workspace.queries.base, keys: workspace.keys.base, values: workspace.values.base,
+        cosines: workspace.cosines.base, sines: workspace.sines.base, dms: shape.dms,
+        borrowsApart: layer.borrowed != nil, decisions: workspace.decisions.base,
+        faults: faults.stage(Stage.layer(index).number)))
     try observe(.query, index, rows, workspace.queries, shape.heads * shape.headDim)
     try observe(.key, index, rows, workspace.keys, shape.kvHeads * shape.headDim)
     try observe(.value, index, rows, workspace.values, shape.kvHeads * shape.headDim)
@@ -131,28 +142,29 @@ extension Engine {
   /// The cache takes keys, values and decisions, and lends what the queries may see.
   private func attend(_ layer: Int, _ rows: Int, _ call: Call) throws {
     let shape = decoder.configuration
-    let (workspace, admission, decisions) = (self.workspace, self.workspace.admission, self.decisions)
+    let (workspace, assignment, decisions) = (self.workspace, self.workspace.assignment, self.decisions)
     switch call {
     case .prefill(let cache):
       cache.layout.round(workspace.keys.base, rows * shape.kvHeads)
       cache.layout.round(workspace.values.base, rows * shape.kvHeads)
-      cache.admit(layer: layer, tokens: rows, decisions: decisions, attendsFirst: true, into: admission)
+      cache.admit(layer: layer, tokens: rows, decisions: decisions, attendsFirst: true, into: assignment)
       for kvHead in 0..<shape.kvHeads {
-        (workspace.spans + kvHead).initialize(to: cache.spanBefore(layer: layer, kvHead: kvHead, admission: admission))
+        (workspace.spans + kvHead).initialize(
+          to: cache.spanBefore(layer: layer, kvHead: kvHead, assignment: assignment))
       }
       let work = PrefillAttention(
-        spans: workspace.spans, lifetimes: admission.keyLifetimes(), queries: workspace.queries.base,
+        spans: workspace.spans, lifetimes: assignment.keyLifetimes(), queries: workspace.queries.base,
         keys: workspace.keys.base, values: workspace.values.base, output: workspace.attention.base,
         firstPosition: cache.tokensSeen, tokens: rows, kvHeads: shape.kvHeads, group: shape.heads / shape.kvHeads,
         scratch: workspace.scratch.base, scratchStride: workspace.scratchStride, instructions: instructions)
       pool.run(tasks: work.tasks, shares: headShares, work)
-      try cache.place(layer: layer, tokens: rows, in: admission)
+      try cache.place(layer: layer, tokens: rows, in: assignment)
       pool.run(tasks: shape.kvHeads, shares: headShares, stored(cache.layout, row: 0, tokens: rows))
     case .decode(let caches):
       for (row, cache) in caches.enumerated() {
         let logits = decisions.map { $0 + row * shape.kvHeads }
-        cache.admit(layer: layer, tokens: 1, decisions: logits, attendsFirst: false, into: admission)
-        try cache.place(layer: layer, tokens: 1, in: admission)
+        cache.admit(layer: layer, tokens: 1, decisions: logits, attendsFirst: false, into: assignment)
+        try cache.place(layer: layer, tokens: 1, in: assignment)
         let stored = stored(cache.layout, row: row, tokens: 1)
         for kvHead in 0..<shape.kvHeads {
           stored.run(task: kvHead, worker: 0)
@@ -178,11 +190,11 @@ extension Engine {
     decoder.configuration.dms != nil || simulated != nil ? UnsafePointer(workspace.decisions.base) : nil
   }
 
-  private func stored(_ layout: KVLayout, row: Int, tokens: Int) -> Admission.Store {
+  private func stored(_ layout: KVLayout, row: Int, tokens: Int) -> SlotAssignment.Store {
     let kvHeads = decoder.configuration.kvHeads
     let offset = row * kvHeads * decoder.configuration.headDim
-    return Admission.Store(
-      workspace.admission, layout: layout, keys: workspace.keys.base + offset,
+    return SlotAssignment.Store(
+      workspace.assignment, layout: layout, keys: workspace.keys.base + offset,
       values: workspace.values.base + offset, tokens: tokens, kvHeads: kvHeads)
   }
 
@@ -200,39 +212,40 @@ extension Engine {
 
   /// Gives the rows of the workspace's keys and values to a cache, attending to nothing.
   func appendRows(_ rows: Int, to cache: SequenceCache, layer: Int) throws {
-    cache.admit(layer: layer, tokens: rows, decisions: decisions, attendsFirst: false, into: workspace.admission)
-    try cache.place(layer: layer, tokens: rows, in: workspace.admission)
+    cache.admit(layer: layer, tokens: rows, decisions: decisions, attendsFirst: false, into: workspace.assignment)
+    try cache.place(layer: layer, tokens: rows, in: workspace.assignment)
     let kvHeads = decoder.configuration.kvHeads
     pool.run(tasks: kvHeads, shares: headShares, stored(cache.layout, row: 0, tokens: rows))
   }
 
-  private func feedForward(_ layer: LayerWeights, _ rows: Int, _ call: Call) {
+  private func feedForward(_ layer: LayerWeights, _ index: Int, _ rows: Int, _ call: Call) {
     let size = decoder.configuration.intermediate
     let gateUp = workspace.gateUp.base
-    roundForBlocks(layer.gate, workspace.normed.base, rows)
+    roundForBlocks(layer.gate, workspace.normed.base, rows, .layer(index))
     let gate = product(layer.gate, workspace.normed.base, rows, gateUp, 2 * size, call.kernels, 0)
     let up = product(layer.up, workspace.normed.base, rows, gateUp + size, 2 * size, call.kernels, 1)
     let both = ParallelPair(gate, tasks: gate.tasks, up, tasks: up.tasks)
     pool.run(tasks: both.tasks, both)
     let activation = SwiGLU(gateUp: gateUp, rows: rows, size: size, output: workspace.activated.base)
     pool.run(tasks: activation.tasks, activation)
-    linear(layer.down, workspace.activated, rows, to: workspace.delta, stride: decoder.configuration.hidden, call)
+    linear(layer.down, workspace.activated, rows, to: workspace.delta, call, .layer(index))
   }
 
-  /// One linear map under a fork of its own.
+  /// One linear map to `[rows, hidden]` under a fork of its own.
   private func linear(
-    _ map: Linear, _ input: FloatBuffer, _ rows: Int, to output: FloatBuffer, stride: Int, _ call: Call
+    _ map: Linear, _ input: FloatBuffer, _ rows: Int, to output: FloatBuffer, _ call: Call, _ stage: Stage
   ) {
-    roundForBlocks(map, input.base, rows)
-    let work = product(map, input.base, rows, output.base, stride, call.kernels, 0)
+    roundForBlocks(map, input.base, rows, stage)
+    let work = product(map, input.base, rows, output.base, decoder.configuration.hidden, call.kernels, 0)
     pool.run(tasks: work.tasks, work)
   }
 
   /// Weights in blocks multiply with vectors in blocks: rounded once for all maps of the same input.
-  private func roundForBlocks(_ map: Linear, _ input: UnsafePointer<Float>, _ rows: Int) {
+  private func roundForBlocks(_ map: Linear, _ input: UnsafePointer<Float>, _ rows: Int, _ stage: Stage) {
     guard case .blocks(let weights) = map.weights else { return }
     let work = VectorQuantization(
-      input, columns: weights.columns, to: workspace.blockVectors, instructions: instructions)
+      input, columns: weights.columns, to: workspace.blockVectors, instructions: instructions,
+      faults: faults.stage(stage.number))
     pool.run(tasks: rows, work)
   }
 
@@ -247,7 +260,7 @@ extension Engine {
       return .blocks(
         BlockProduct(
           weights, vectors: workspace.blockVectors, count: rows, bias: bias, output: output, outputStride: stride,
-          workers: pool.count, instructions: instructions))
+          workers: machine.threads, instructions: instructions))
     case (.stored(let weights), .rows):
       return .rows(
         MatrixProduct(
@@ -262,10 +275,9 @@ extension Engine {
   }
 
   /// The logits of rows of `normed`, by the kernel that decoding uses.
-  func lastLogits(firstRow: Int, rows: Int) {
+  func lastLogits(firstRow: Int, rows: Int) throws {
     let shape = decoder.configuration
-    headProduct(
-      workspace.normed.base + firstRow * shape.hidden, rows, workspace.logits.base, .vectors)
+    try headProduct(workspace.normed.base + firstRow * shape.hidden, rows, workspace.logits.base, .vectors)
   }
 
   /// The logits of all rows, in blocks that bound the memory.
@@ -277,18 +289,21 @@ extension Engine {
     let block = FloatBuffer(most * shape.vocabulary)
     for first in stride(from: 0, to: rows, by: most) {
       let count = min(most, rows - first)
-      headProduct(workspace.normed.base + first * shape.hidden, count, block.base, .rows)
+      try headProduct(workspace.normed.base + first * shape.hidden, count, block.base, .rows)
       try onLogits(count, UnsafeBufferPointer(start: block.base, count: count * shape.vocabulary))
     }
   }
 
   private func headProduct(
     _ input: UnsafePointer<Float>, _ rows: Int, _ output: UnsafeMutablePointer<Float>, _ kernels: Kernels
-  ) {
-    let head = Linear(weights: decoder.weights.head, bias: nil)
-    roundForBlocks(head, input, rows)
-    let work = product(head, input, rows, output, decoder.configuration.vocabulary, kernels, 0)
+  ) throws {
+    let (head, vocabulary) = (Linear(weights: decoder.weights.head, bias: nil), decoder.configuration.vocabulary)
+    roundForBlocks(head, input, rows, .head)
+    let work = product(head, input, rows, output, vocabulary, kernels, 0)
     pool.run(tasks: work.tasks, work)
+    let stage = faults.stage(Stage.head.number)
+    for row in 0..<rows { stage.check(output + row * vocabulary, vocabulary, row: row) }
+    if faults.take(rows: rows) != nil { throw decoder.error(after: .head, on: machine) }
   }
 
   private func observe(_ quantity: Observed, _ layer: Int, _ rows: Int, _ buffer: FloatBuffer, _ width: Int) throws {

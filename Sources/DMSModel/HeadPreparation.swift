@@ -16,6 +16,7 @@ struct HeadPreparation: ParallelWork {
   let keyNorm: UnsafePointer<Float>?
   let queries: UnsafeMutablePointer<Float>  // [rows, H, D]
   let keys: UnsafeMutablePointer<Float>  // [rows, G, D]
+  let values: UnsafePointer<Float>  // [rows, G, D], only looked at
   let cosines: UnsafePointer<Float>  // [rows, D / 2]
   let sines: UnsafePointer<Float>  // [rows, D / 2]
   let dms: DMSSettings?
@@ -23,6 +24,7 @@ struct HeadPreparation: ParallelWork {
   let borrowsApart: Bool
   /// `[rows, G]`: the adapter's projection, or the borrowed channels, on entry; the decision logits on return.
   let decisions: UnsafeMutablePointer<Float>
+  let faults: RowFaults.Stage
 
   func run(task row: Int, worker: Int) {
     let (heads, kvHeads, dim) = shape
@@ -37,11 +39,19 @@ struct HeadPreparation: ParallelWork {
     if let keyNorm {
       rmsNorm(key, count: kvHeads, size: dim, stride: dim, gain: keyNorm, epsilon: epsilon, output: key)
     }
-    if let dms { decide(dms, query, decisions + row * kvHeads) }
+    if let dms {
+      decide(dms, query, decisions + row * kvHeads)
+      // A borrowed channel is zero from here on: what was wrong with it shows nowhere else.
+      faults.check(decisions + row * kvHeads, kvHeads, row: row)
+    }
     let (cosine, sine) = (cosines + row * dim / 2, sines + row * dim / 2)
     rotate(query, heads: heads, headDim: dim, cosines: cosine, sines: sine)
     rotate(key, heads: kvHeads, headDim: dim, cosines: cosine, sines: sine)
     if let dms, !dms.separateAlpha, dms.zeroAfterRope { zeroBorrowed(query) }
+    // Before the cache rounds them: in 8 bits NaN would be a number.
+    faults.check(query, heads * dim, row: row)
+    faults.check(key, kvHeads * dim, row: row)
+    faults.check(values + row * kvHeads * dim, kvHeads * dim, row: row)
   }
 
   private func decide(_ dms: DMSSettings, _ query: UnsafeMutablePointer<Float>, _ logits: UnsafeMutablePointer<Float>) {

@@ -18,8 +18,10 @@ public enum Observed: String, Sendable, CaseIterable {
 
 /// Sees values as they are computed. The pointers are valid during the call.
 public protocol ForwardObserver: AnyObject {
-  /// Whether it wants a quantity at all.
+  /// Whether it wants a quantity at all; asked in every call.
   func wants(_ quantity: Observed) -> Bool
+  /// Receives a quantity of a layer. What it throws ends the call.
+  ///
   /// - Parameter values: `[rows, …]` as the quantity says, the rows of the present chunk.
   func observe(_ quantity: Observed, layer: Int, rows: Int, values: UnsafeBufferPointer<Float>) throws
 }

@@ -64,8 +64,13 @@ extension WeightConversion {
       TensorView(
         type: .bf16, shape: [rows, columns],
         bytes: UnsafeRawBufferPointer(rebasing: bytes.buffer[..<(rows * columns * 2)])))
-    let result = converted ? convert(source) : .stored(source)
-    if case .stored(let matrix) = result, matrix.base == source.base { keep(bytes) }
-    return withExtendedLifetime(bytes) { result }
+    return withExtendedLifetime(bytes) {
+      if converted, let (weights, owned) = self.converted(source) {
+        keep(owned)
+        return weights
+      }
+      keep(bytes)
+      return .stored(source)
+    }
   }
 }

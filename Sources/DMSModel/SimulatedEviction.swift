@@ -3,11 +3,14 @@
 import DMSCache
 import DMSPlatform
 
+/// Decisions drawn at random, for measuring the speed of a sparse cache on a model that was not taught to forget.
 public struct SimulatedEviction: Sendable, Equatable {
-  /// Of so many tokens one survives its window.
+  /// Tokens of which one survives its window: the compression of a long sequence.
   public var ratio: Double
+  /// Tokens after which a token that is to go is forgotten.
   public var window: Int
 
+  /// Decisions of which a share of 1 − 1 / `ratio` evicts.
   public init(ratio: Double, window: Int = 256) {
     self.ratio = ratio
     self.window = window
@@ -25,10 +28,10 @@ public struct SimulatedEviction: Sendable, Equatable {
 }
 
 extension Engine {
-  /// Appends tokens with arbitrary keys and values, without computing them: a cache of a given depth, quickly. Policies see
-  /// the tokens as they see others; a model's own decisions cannot be had this way, simulated ones can.
+  /// Appends tokens with arbitrary keys and values, without computing them: a cache of a given depth, quickly. Policies
+  /// see the tokens as they see others; a model's own decisions cannot be had this way, simulated ones can.
   ///
-  /// - Throws: `InputError` if the cache has no room.
+  /// - Throws: `InputError` if the cache or the memory has no room.
   public func fillArbitrarily(_ cache: SequenceCache, tokens: Int) throws {
     let shape = decoder.configuration
     guard tokens <= cache.capacity - cache.tokensSeen else {

@@ -7,6 +7,8 @@ import DMSCheckpoint
 import DMSPlatform
 import DMSTensor
 
+/// A run of a decoder written down, for the comparison with other back ends.
+///
 /// Writes one safetensors file per run:
 ///
 /// | tensor | type | shape | |
@@ -22,12 +24,16 @@ import DMSTensor
 /// | `layers.N.value` | F32 | `[T, G, D]` | |
 /// | `layers.N.attention` | F32 | `[T, H, D]` | before the output projection |
 public final class Trace: ForwardObserver {
+  /// How a run is traced.
   public struct Options: Sendable {
-    /// Sizes of the successive calls; what they leave goes token by token.
+    /// Tokens of the successive calls; what they leave goes token by token. `nil`: all in one call.
     public var split: [Int]?
+    /// Whether the values within each layer are written as well.
     public var detail = false
+    /// Whether only the logits after the last token are written.
     public var lastOnly = false
 
+    /// All tokens in one call, all logits, nothing from within the layers.
     public init() {}
   }
 
@@ -43,6 +49,7 @@ public final class Trace: ForwardObserver {
   /// Runs `ids` through a fresh cache of `engine` and writes `path`. Nothing is left of a run that fails.
   ///
   /// - Returns: the cache, for its ledger.
+  /// - Throws: `InputError` as `Engine.prefill`, for no tokens at all, and for a file that cannot be written.
   public static func write(
     _ ids: [Int], through engine: Engine, to path: String, options: Options = Options()
   ) throws -> SequenceCache {
@@ -134,10 +141,12 @@ public final class Trace: ForwardObserver {
     try elements.withUnsafeBytes { try writer.write($0, to: name) }
   }
 
+  /// Whether the trace has the quantity in it, or needs it.
   public func wants(_ quantity: Observed) -> Bool {
     options.detail || quantity == .decisionLogits || quantity == .attention
   }
 
+  /// Writes or keeps a layer's values for the rows of a call.
   public func observe(_ quantity: Observed, layer: Int, rows: Int, values: UnsafeBufferPointer<Float>) throws {
     let first = seen[layer]
     if quantity == .decisionLogits {

@@ -5,10 +5,12 @@ import DMSKernels
 import DMSPlatform
 import DMSTensor
 
-/// `asStored` is what the checkpoint has: numbers, or blocks. Norms, biases and the adapter's decision projection always stay
-/// as they are; so do, beside the blocks of a query projection, its rows that are borrowed for decisions.
+/// The form that the weights of linear maps have in memory. Norms, biases and the adapter's decision projection always
+/// stay as they are; so do, beside the blocks of a query projection, its rows that are borrowed for decisions.
 public enum WeightFormat: String, Sendable, CaseIterable {
+  /// What the checkpoint has: numbers, or blocks.
   case asStored = "as-stored"
+  /// Numbers of 32 or 16 bits.
   case f32, bf16, f16
   /// Blocks of 32 with a scale: 8.5 and 4.5 bits per weight.
   case q8, q4
@@ -28,6 +30,16 @@ public enum WeightFormat: String, Sendable, CaseIterable {
     case .bf16: .bf16
     case .f16: .f16
     default: nil
+    }
+  }
+
+  /// Bits of a weight in memory; `nil` for those that stay as they are.
+  var bits: Double? {
+    switch self {
+    case .asStored: nil
+    case .q8: 8.5
+    case .q4: 4.5
+    case .f32, .bf16, .f16: Double(type?.bits ?? 0)
     }
   }
 
@@ -70,10 +82,30 @@ final class WeightConversion {
     self.progress = progress
   }
 
-  func convert(_ source: Matrix) -> Weights {
-    guard let (weights, bytes) = converted(source) else { return .stored(source) }
+  /// A tensor of a checkpoint in the form that is asked for, kept in memory if that is not its own.
+  /// - Throws: `InputError` naming the tensor if it holds numbers that are not finite, or none of the form.
+  func convert(_ source: TensorView, _ name: String, of folder: String) throws -> Weights {
+    guard let (weights, bytes) = try converted(source, name, of: folder) else { return .stored(Matrix(source)) }
     keep(bytes)
     return weights
+  }
+
+  /// As `convert`, without keeping it. `nil` if it has that form.
+  func converted(
+    _ source: TensorView, _ name: String, of folder: String
+  ) throws -> (weights: Weights, bytes: OwnedBytes)? {
+    guard changes(Matrix(source)) else { return converted(Matrix(source)) }
+    guard FiniteScan.areFinite(source, on: pool) else { throw Checkpoint.notFinite(name, at: folder) }
+    let result = converted(Matrix(source))
+    if case .stored(let matrix)? = result?.weights, !FiniteScan.areFinite(matrix.view, on: pool) {
+      throw InputError(
+        "tensor \"\(name)\" holds numbers too large for \(format.rawValue)", at: folder, remedy: "use bf16, q8 or q4")
+    }
+    return result
+  }
+
+  private func changes(_ source: Matrix) -> Bool {
+    format.blocks != nil || (format.type.map { $0 != source.type } ?? false)
   }
 
   /// Memory that lives as long as what was converted.
@@ -97,7 +129,7 @@ final class WeightConversion {
       pool.run(tasks: work.tasks, work)
       return (.blocks(work.result), bytes)
     }
-    guard let type = format.type, type != source.type else { return nil }
+    guard changes(source), let type = format.type else { return nil }
     let bytes = OwnedBytes(source.rows * source.columns * type.size)
     let view = TensorView(
       type: type, shape: [source.rows, source.columns],

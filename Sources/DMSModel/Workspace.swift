@@ -1,4 +1,5 @@
-// The memory that a call of the decoder works in, allocated once per engine.
+// The memory that a call of the decoder works in, allocated once per engine. How much that is follows from the list of buffers
+// itself: the same code allocates them and counts them.
 //
 // N rows at most (tokens of a chunk, or sequences of a decode step) · H query heads · G KV heads · D head dim · F MLP size
 
@@ -31,35 +32,58 @@ final class Workspace {
   let scratchStride: Int
   /// What the pieces of long heads found; grows with the longest.
   private(set) var partials = FloatBuffer(0)  // [batch, G, partialCount]
-  let admission: Admission
+  let assignment: SlotAssignment
   let spans: UnsafeMutablePointer<KVSpan>  // [batch or 1, G]
 
-  init(_ shape: ModelConfiguration, rows: Int, batch: Int, workers: Int, blocks: Bool) {
+  /// For what a workspace is made.
+  struct Needs {
+    let shape: ModelConfiguration
+    /// The most tokens of a chunk, or sequences of a decode step.
+    let rows: Int
+    let batch: Int
+    let workers: Int
+    /// Whether weights are in blocks.
+    let blocks: Bool
+  }
+
+  /// Bytes of its buffers, but for what grows with the longest head.
+  static func bytes(_ needs: Needs) -> Int {
+    var count = 0
+    _ = Workspace(needs) {
+      count += $0
+      return FloatBuffer(0)
+    }
+    return count * MemoryLayout<Float>.stride
+  }
+
+  /// - Parameter floats: makes a buffer of so many numbers.
+  init(_ needs: Needs, floats: (Int) -> FloatBuffer = FloatBuffer.init) {
+    let (shape, rows, batch, blocks) = (needs.shape, needs.rows, needs.batch, needs.blocks)
     let group = shape.heads / shape.kvHeads
     let widest = max(shape.hidden, shape.intermediate, shape.heads * shape.headDim)
-    hidden = FloatBuffer(rows * shape.hidden)
-    normed = FloatBuffer(rows * shape.hidden)
-    delta = FloatBuffer(rows * shape.hidden)
-    queries = FloatBuffer(rows * shape.heads * shape.headDim)
-    keys = FloatBuffer(rows * shape.kvHeads * shape.headDim)
-    values = FloatBuffer(rows * shape.kvHeads * shape.headDim)
-    attention = FloatBuffer(rows * shape.heads * shape.headDim)
-    gateUp = FloatBuffer(rows * 2 * shape.intermediate)
-    activated = FloatBuffer(rows * shape.intermediate)
-    decisions = FloatBuffer(rows * shape.kvHeads)
-    cosines = FloatBuffer(rows * shape.headDim / 2)
-    sines = FloatBuffer(rows * shape.headDim / 2)
-    logits = FloatBuffer(batch * shape.vocabulary)
+    hidden = floats(rows * shape.hidden)
+    normed = floats(rows * shape.hidden)
+    delta = floats(rows * shape.hidden)
+    queries = floats(rows * shape.heads * shape.headDim)
+    keys = floats(rows * shape.kvHeads * shape.headDim)
+    values = floats(rows * shape.kvHeads * shape.headDim)
+    attention = floats(rows * shape.heads * shape.headDim)
+    gateUp = floats(rows * 2 * shape.intermediate)
+    activated = floats(rows * shape.intermediate)
+    decisions = floats(rows * shape.kvHeads)
+    cosines = floats(rows * shape.headDim / 2)
+    sines = floats(rows * shape.headDim / 2)
+    logits = floats(batch * shape.vocabulary)
     // Decisions of all rows come from vector products: the adapter's, or those of borrowed channels apart from blocks.
     let decidesApart = shape.dms.map { $0.separateAlpha || blocks } ?? false
     splitStride = max(batch * widest, decidesApart ? rows * shape.hidden : 0)
-    split = FloatBuffer(3 * splitStride)
+    split = floats(3 * splitStride)
     blockVectors = BlockVectors(vectors: blocks ? rows : 0, columns: widest)
     scratchStride = max(
       MatrixProduct.tile * widest, PrefillAttention.scratchCount(group: group, headDim: shape.headDim),
       DecodeAttention.scratchCount(group: group, headDim: shape.headDim))
-    scratch = FloatBuffer(workers * scratchStride)
-    admission = Admission(kvHeads: shape.kvHeads, capacity: rows)
+    scratch = floats(needs.workers * scratchStride)
+    assignment = SlotAssignment(kvHeads: shape.kvHeads, capacity: rows)
     spans = .allocate(capacity: batch * shape.kvHeads)
   }
 

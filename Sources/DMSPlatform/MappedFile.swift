@@ -7,9 +7,13 @@ import Glibc
 /// The bytes are valid while the object lives; whoever keeps a pointer into them keeps the object. A file that another
 /// process truncates while it is mapped raises SIGBUS on access, as for every mapped reader; its size is checked at opening.
 public final class MappedFile: @unchecked Sendable {
+  /// The path that was opened.
   public let path: String
+  /// The whole file; valid as long as the object lives. No address for a file without bytes.
   public let bytes: UnsafeRawBufferPointer
 
+  /// Maps a regular file. Nothing is read before it is used.
+  ///
   /// - Throws: `InputError` if the file cannot be opened, is not a regular file, or cannot be mapped.
   public init(path: String) throws {
     self.path = path
@@ -32,6 +36,7 @@ public final class MappedFile: @unchecked Sendable {
   }
 
   /// Gives back the memory of bytes of a mapped file. They stay readable, from the page cache or the disk.
+  ///
   /// - Precondition: they are a mapped file's.
   public static func letGo(of bytes: UnsafeRawBufferPointer) {
     guard let base = bytes.baseAddress else { return }

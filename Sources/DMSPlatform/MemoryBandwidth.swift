@@ -1,6 +1,7 @@
 // What the machine's memory delivers to a number of threads that only read: the ceiling of decoding.
 
-/// A buffer far larger than the caches, read in slices by a pool of threads.
+/// What the machine's memory delivers to threads that only read: the ceiling of decoding. Holds a buffer far larger
+/// than the caches.
 public final class MemoryBandwidth {
   private static let slices = 256
   private let bytes: UnsafeMutableRawBufferPointer
@@ -9,16 +10,18 @@ public final class MemoryBandwidth {
   private let sums: UnsafeMutablePointer<UInt32>
   private let pool: ThreadPool
 
+  /// Allocates the buffer and writes it once.
+  ///
   /// - Parameters:
   ///   - bytes: rounded down to whole slices of 256 · 256 bytes.
-  ///   - threads: readers.
-  public init(bytes: Int = 512 << 20, threads: Int) throws {
+  ///   - pool: the readers.
+  public init(bytes: Int = 512 << 20, on pool: ThreadPool) {
     let size = max(1, bytes / (Self.slices * 256)) * Self.slices * 256
     self.bytes = .allocate(byteCount: size, alignment: 64)
     self.bytes.initializeMemory(as: UInt8.self, repeating: 1)
     sums = .allocate(capacity: Self.slices)
     sums.initialize(repeating: 0, count: Self.slices)
-    pool = try ThreadPool(threads: threads)
+    self.pool = pool
   }
 
   deinit {
@@ -34,7 +37,7 @@ public final class MemoryBandwidth {
     return Double(bytes.count) / (time / .seconds(1))
   }
 
-  /// The best of several passes: other processes only ever take away.
+  /// Bytes per second of the best of several passes: other processes only ever take away.
   public func best(of passes: Int) -> Double { (0..<max(1, passes)).reduce(0) { best, _ in max(best, measure()) } }
 
   private struct Slice: ParallelWork {

@@ -50,7 +50,11 @@ package final class PageArena {
     guard (1...(1 << 30)).contains(pageBytes) else {
       throw InputError("a cache page of \(pageBytes) bytes is out of range")
     }
-    guard let directory = reserve(Self.directoryBytes) else { throw Self.outOfMemory(after: 0) }
+    guard let directory = addressSpace(Self.directoryBytes) else {
+      throw InputError(
+        "no address space for a cache: its tables take \(byteCount(Self.directoryBytes))",
+        remedy: "raise the limit (ulimit -v)")
+    }
     self.pageBytes = (pageBytes + 63) / 64 * 64
     self.node = node
     var shift: UInt32 = 0
@@ -69,7 +73,7 @@ package final class PageArena {
   private static var directoryBytes: Int { mostSlabs * MemoryLayout<Slab>.stride + mostSlabs / 8 }
 
   private static func outOfMemory(after bytes: Int) -> InputError {
-    InputError("no memory for more of the cache after \(bytes >> 20) MiB", remedy: "use a smaller --context")
+    InputError("no memory for more of the cache after \(byteCount(bytes))", remedy: "use a smaller --context")
   }
 
   private var pagesPerSlab: UInt32 { 1 << shift }
@@ -107,16 +111,28 @@ package final class PageArena {
     return UInt32(index) << shift | place
   }
 
+  /// Makes sure that the next `pages` pages can be had without asking the system.
+  /// - Throws: `InputError` when the system has no more memory.
+  package func reserve(_ pages: Int) throws {
+    while slabCount << Int(shift) - pagesInUse < pages { try addSlab() }
+  }
+
   private func addSlab() throws {
     // Ids have 32 bits.
-    guard slabCount < Self.mostSlabs, slabCount < 1 << (32 - Int(shift)), let base = reserve(slabBytes) else {
+    guard slabCount < Self.mostSlabs, slabCount < 1 << (32 - Int(shift)), let base = addressSpace(slabBytes) else {
       throw Self.outOfMemory(after: bytesReserved)
+    }
+    do {
+      try MemoryLimits.require(slabBytes, for: "another part of the cache", remedy: "use a smaller --context")
+    } catch {
+      munmap(base, slabBytes)
+      throw error
     }
     if let node { prefer(node: node, for: base, bytes: slabBytes) }
     let references = (base + tables).bindMemory(to: UInt32.self, capacity: 2 << Int(shift))
     (slabs + slabCount).initialize(to: Slab(base: base, references: references, free: references + Int(pagesPerSlab)))
     roomy[slabCount / 64] |= 1 << UInt64(slabCount % 64)
-    lowestWord = slabCount / 64
+    lowestWord = min(lowestWord, slabCount / 64)
     slabCount += 1
   }
 
@@ -173,7 +189,7 @@ package final class PageArena {
 }
 
 /// Address space that reads as zeros and is backed where it is touched; `nil` if there is none left.
-private func reserve(_ bytes: Int) -> UnsafeMutableRawPointer? {
+private func addressSpace(_ bytes: Int) -> UnsafeMutableRawPointer? {
   let base = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
   return base == MAP_FAILED ? nil : base
 }

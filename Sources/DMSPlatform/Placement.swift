@@ -12,6 +12,11 @@ public struct Placement: Sendable, Equatable {
   /// For each KV head, in every layer, an index into `memoryNodes`.
   public var nodeOfHead: [Int]
 
+  /// Divides threads by the nodes' processors, and KV heads by the nodes' threads.
+  ///
+  /// - Parameters:
+  ///   - threads: at least 1.
+  ///   - kvHeads: of one layer; all layers are placed alike.
   public init(topology: Topology, threads: Int, kvHeads: Int) {
     let working = topology.nodes.filter { !$0.processors.isEmpty }
     guard working.count > 1, threads > 1 else {

@@ -25,6 +25,8 @@ public protocol ParallelWork: SendableMetatype {
 public struct TaskShares: Sendable {
   let bounds: [Int]
 
+  /// Shares in proportion to counts.
+  ///
   /// - Parameter counts: for each node, not negative, and not all 0.
   public init(_ counts: [Int]) {
     var sum = 0
@@ -52,9 +54,12 @@ public final class ThreadPool: @unchecked Sendable {
   @usableFromInline let shared: SharedState
   private var threads: [pthread_t] = []
 
+  /// Starts the threads.
+  ///
   /// - Parameter threads: workers, the calling thread included; values below 1 mean 1.
   /// - Parameter nodes: for each worker its memory node, numbered from 0; empty means one node for all.
   /// - Parameter processors: for each worker the processors it may run on; empty lets the system choose.
+  /// - Throws: `InputError` for a thread that cannot be started.
   public init(threads: Int, nodes: [Int] = [], processors: [[Int]] = []) throws {
     count = max(1, threads)
     let nodes = (0..<count).map { $0 < nodes.count ? nodes[$0] : 0 }

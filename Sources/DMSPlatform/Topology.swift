@@ -6,23 +6,26 @@ import Glibc
 
 /// The machine's memory nodes and the processors that this process may use.
 public struct Topology: Sendable, Equatable {
+  /// A memory node, and the processors near it.
   public struct Node: Sendable, Equatable {
     /// The system's number of the node.
     public var number: Int
     /// Usable processors near it, ascending. Empty for a node that has only memory.
     public var processors: [Int]
 
+    /// A node of a machine that is described by hand.
     public init(number: Int, processors: [Int]) {
       self.number = number
       self.processors = processors
     }
   }
 
-  /// By number, at least one.
+  /// The memory nodes by number, at least one.
   public var nodes: [Node]
-  /// Why the tree was not believed, if it was not.
+  /// Why the system's description was not believed, if it was not.
   public var note: String?
 
+  /// A machine as described, without a look at this one.
   public init(nodes: [Node], note: String? = nil) {
     self.nodes = nodes
     self.note = note
@@ -60,6 +63,7 @@ public struct Topology: Sendable, Equatable {
     self.init(nodes: nodes)
   }
 
+  /// Usable processors of all nodes.
   public var processors: Int { nodes.reduce(0) { $0 + $1.processors.count } }
 
   /// Threads worth having: one per usable processor, as far as a container's quota gives time for them.

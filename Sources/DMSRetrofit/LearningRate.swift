@@ -6,24 +6,29 @@
 import DMSCheckpoint
 import Glibc
 
+/// A learning rate over the steps of a run.
 public struct LearningRate: Sendable, Equatable {
+  /// What becomes of the rate after the warm-up.
   public enum Schedule: String, Sendable, CaseIterable { case constant, linear, cosine }
 
+  /// The largest rate.
   public var peak = 3e-5
+  /// What becomes of it.
   public var schedule = Schedule.constant
   /// Steps in which the rate grows from nothing.
   public var warmUp = 0
   /// The share of the peak that is left in the end.
   public var floor = 0.0
+  /// Of the run.
   public var steps: Int
 
   init(_ reader: ConfigurationReader?, steps: Int) throws {
     self.steps = steps
     guard let reader else { return }
-    try reader.refuseUnknownKeys(["peak", "schedule", "warmUp", "floor"])
+    try reader.refuseUnknownKeys(["peak", "schedule", "warm_up", "floor"])
     peak = try reader.number("peak", in: 0...100) ?? peak
     schedule = try reader.choice("schedule") ?? schedule
-    warmUp = try reader.integer("warmUp", in: 0...(1 << 30)) ?? warmUp
+    warmUp = try reader.integer("warm_up", in: 0...(1 << 30)) ?? warmUp
     floor = try reader.number("floor", in: 0...1) ?? floor
   }
 

@@ -28,93 +28,45 @@ public final class TrainingDecoder {
   let capacity: Int
   /// Whether a layer's activations are computed anew when its backward needs them.
   let recomputes: Bool
-  /// Of all layers; of one, if they are recomputed.
-  private var activations: [LayerActivations] = []
-  /// The layers' inputs, if activations are recomputed.
-  private var inputs: [FloatBuffer] = []  // [N, C]
-  private let output: FloatBuffer  // [N, C]: of the last layer
-  private let normed: FloatBuffer  // [N, C]: after the final norm
-  private let scales: FloatBuffer  // [N]
-  private var scratch = FloatBuffer(0)
-  private var scratchStride = 0
-  private var cosines = FloatBuffer(0)  // [positions, D / 2]
-  private var sines = FloatBuffer(0)
-  private let gradients: BackwardBuffers?
-
-  /// What the backward works in, shared by all layers.
-  private struct BackwardBuffers {
-    let dx: FloatBuffer  // [N, C]
-    let dNormed: FloatBuffer  // [N, C]
-    let dProjected: FloatBuffer  // [N, P]
-    let dQueries: FloatBuffer  // [G, N, R, D]
-    let dKeys: FloatBuffer  // [G, N, D]
-    let dBias: FloatBuffer  // [G, N]
-    let dAttention: FloatBuffer  // [N, H, D]
-    let dGateUp: FloatBuffer  // [N, 2F]
-    let dActivated: FloatBuffer  // [N, F]
-    let partials: FloatBuffer
-
-    init(_ shape: ModelConfiguration, rows: Int) {
-      let sizes = LayerActivations.Sizes(shape)
-      dx = FloatBuffer(rows * shape.hidden)
-      dNormed = FloatBuffer(rows * shape.hidden)
-      dProjected = FloatBuffer(rows * sizes.projected)
-      dQueries = FloatBuffer(rows * sizes.queries)
-      dKeys = FloatBuffer(rows * sizes.keys)
-      dBias = FloatBuffer(rows * shape.kvHeads)
-      dAttention = FloatBuffer(rows * sizes.queries)
-      dGateUp = FloatBuffer(rows * 2 * shape.intermediate)
-      dActivated = FloatBuffer(rows * shape.intermediate)
-      partials = FloatBuffer(Self.partials(shape, rows: rows))
-    }
-
-    static func partials(_ shape: ModelConfiguration, rows: Int) -> Int {
-      PartialSums.count(rows: rows) * max(shape.hidden, 2 * shape.headDim)
-    }
-
-    /// Numbers in all.
-    static func count(_ shape: ModelConfiguration, rows: Int) -> Int {
-      let sizes = LayerActivations.Sizes(shape)
-      let width =
-        2 * shape.hidden + sizes.projected + 2 * sizes.queries + sizes.keys + shape.kvHeads + 3 * shape.intermediate
-      return rows * width + partials(shape, rows: rows)
-    }
-  }
+  private let buffers: DecoderBuffers<FloatBuffer>
+  private var documents: DocumentBuffers<FloatBuffer>
+  /// Tokens of the longest document that there is room for.
+  private var longest = 0
 
   /// - Parameters:
   ///   - trains: whether there will be a backward; without, all layers share their activations.
-  public init(_ shape: ModelConfiguration, capacity: Int, trains: Bool, recomputes: Bool, pool: ThreadPool) {
+  public init(_ shape: ModelConfiguration, capacity: Int, trains: Bool, recomputes: Bool, on machine: Machine) {
     self.shape = shape
-    self.pool = pool
+    pool = machine.pool
     self.capacity = capacity
     self.recomputes = trains && recomputes
-    let kept = trains && !recomputes ? shape.layers : 1
-    activations = (0..<kept).map { _ in LayerActivations(shape, rows: capacity) }
-    if self.recomputes { inputs = (0..<shape.layers).map { _ in FloatBuffer(capacity * shape.hidden) } }
-    output = FloatBuffer(capacity * shape.hidden)
-    normed = FloatBuffer(capacity * shape.hidden)
-    scales = FloatBuffer(capacity)
-    gradients = trains ? BackwardBuffers(shape, rows: capacity) : nil
+    buffers = DecoderBuffers(shape, rows: capacity, trains: trains, recomputes: recomputes, FloatBuffer.init)
+    documents = Self.documents(shape, longest: 0, threads: pool.count, FloatBuffer.init)
   }
 
   /// Bytes that a decoder takes for batches of up to `capacity` rows in documents of up to `longest`.
   public static func bytes(
     _ shape: ModelConfiguration, capacity: Int, longest: Int, trains: Bool, recomputes: Bool, threads: Int
   ) -> Int {
-    let layers = trains && !recomputes ? shape.layers : 1
-    var count = layers * capacity * LayerActivations.width(shape) + capacity * (2 * shape.hidden + 1)
-    if trains { count += BackwardBuffers.count(shape, rows: capacity) }
-    if trains && recomputes { count += shape.layers * capacity * shape.hidden }
-    let attention = Attention(
-      kvHeads: shape.kvHeads, group: shape.heads / shape.kvHeads, headDim: shape.headDim, window: nil)
-    return 4 * (count + threads * attention.scratch(longest: longest) + longest * shape.headDim)
+    bytesTaken { count in
+      _ = DecoderBuffers(shape, rows: capacity, trains: trains, recomputes: recomputes, count)
+      _ = documents(shape, longest: longest, threads: threads, count)
+    }
+  }
+
+  private static func documents<Buffer>(
+    _ shape: ModelConfiguration, longest: Int, threads: Int, _ make: (Int) -> Buffer
+  ) -> DocumentBuffers<Buffer> {
+    DocumentBuffers(
+      longest: longest, headDim: shape.headDim, scratch: attention(shape, window: nil).scratch(longest: longest),
+      threads: threads, make)
   }
 
   /// The final norm's output, `[N, C]`, after a forward.
-  public var hidden: UnsafePointer<Float> { UnsafePointer(normed.base) }
+  public var hidden: UnsafePointer<Float> { UnsafePointer(buffers.normed.base) }
 
   /// Where the loss puts the gradient of `hidden`.
-  var dHidden: Floats? { gradients?.dNormed.base }
+  var dHidden: Floats? { buffers.backward?.dNormed.base }
 
   // MARK: Forward
 
@@ -129,12 +81,13 @@ public final class TrainingDecoder {
       batch.ids, parameters.values.base + layout.embedding, size: shape.hidden, to: input(of: 0).base, pool)
     for layer in 0..<shape.layers {
       let here = activations(of: layer)
-      if recomputes { copy(inputs[layer], to: here.input, rows * shape.hidden) }
+      if recomputes { copy(buffers.inputs[layer], to: here.input, rows * shape.hidden) }
       let found = forward(layer, batch, parameters, mode)
       for (sequence, count) in found.enumerated() { evicted[sequence] += count }
-      feedForward(layer, rows, parameters, to: layer + 1 < shape.layers ? input(of: layer + 1) : output)
+      feedForward(layer, rows, parameters, to: layer + 1 < shape.layers ? input(of: layer + 1) : buffers.output)
     }
-    finalNorm(parameters).forward(output.base, rows: rows, to: normed.base, scales: scales.base, pool)
+    finalNorm(parameters).forward(
+      buffers.output.base, rows: rows, to: buffers.normed.base, scales: buffers.scales.base, pool)
     return evicted
   }
 
@@ -159,8 +112,8 @@ public final class TrainingDecoder {
         }, bias: here.bias.base, evicted: &evicted, pool)
     }
     attention(mode).forward(
-      attentionInputs(here, batch, mode), to: here.attention.base, logSums: here.logSums.base, scratch: scratch.base,
-      stride: scratchStride, pool)
+      attentionInputs(here, batch, mode), to: here.attention.base, logSums: here.logSums.base,
+      scratch: documents.scratch.base, stride: scratchStride, pool)
     copy(here.input, to: here.middle, rows * shape.hidden)
     maps.output.forward(here.attention.base, rows: rows, to: here.middle.base, accumulating: true, pool)
     return evicted
@@ -190,14 +143,15 @@ public final class TrainingDecoder {
   func backward(
     _ batch: TokenBatch, _ parameters: Parameters, _ mode: EvictionMode, dShare: [Float], to gradient: Gradients
   ) {
-    guard let own = gradients else { preconditionFailure("a decoder that trains") }
+    guard let own = buffers.backward else { preconditionFailure("a decoder that trains") }
     let (layout, rows) = (parameters.layout, batch.rows)
     finalNorm(parameters).backward(
-      own.dNormed.base, output.base, scales: scales.base, rows: rows, to: own.dx.base, accumulating: false,
-      gain: gradient.runs(at: layout.finalNorm, rows: shape.hidden), partials: own.partials.base, pool)
+      own.dNormed.base, buffers.output.base, scales: buffers.scales.base, rows: rows, to: own.dx.base,
+      accumulating: false, gain: gradient.runs(at: layout.finalNorm, rows: shape.hidden), partials: own.partials.base,
+      pool)
     for layer in (0..<shape.layers).reversed() {
       if recomputes {
-        copy(inputs[layer], to: activations[0].input, rows * shape.hidden)
+        copy(buffers.inputs[layer], to: activations(of: layer).input, rows * shape.hidden)
         _ = forward(layer, batch, parameters, mode)
         expand(layer, rows, parameters)
       }
@@ -210,7 +164,7 @@ public final class TrainingDecoder {
   }
 
   private func feedForwardBackward(
-    _ layer: Int, _ rows: Int, _ parameters: Parameters, _ own: BackwardBuffers, _ gradient: Gradients
+    _ layer: Int, _ rows: Int, _ parameters: Parameters, _ own: BackwardBuffers<FloatBuffer>, _ gradient: Gradients
   ) {
     let (here, maps, places) = (activations(of: layer), maps(layer, parameters), parameters.layout.layers[layer])
     backward(
@@ -229,17 +183,17 @@ public final class TrainingDecoder {
 
   private func attentionBackward(
     _ layer: Int, _ batch: TokenBatch, _ parameters: Parameters, _ mode: EvictionMode, dShare: [Float],
-    _ own: BackwardBuffers, _ gradient: Gradients
+    _ own: BackwardBuffers<FloatBuffer>, _ gradient: Gradients
   ) {
     let (here, maps, places) = (activations(of: layer), maps(layer, parameters), parameters.layout.layers[layer])
-    let (rows, sizes) = (batch.rows, LayerActivations.Sizes(shape))
+    let (rows, sizes) = (batch.rows, LayerSizes(shape))
     backward(
       maps.output, own.dx, here.attention, rows, to: own.dAttention, weights: places.output, bias: places.outputBias,
       gradient)
     attention(mode).backward(
       attentionInputs(here, batch, mode), output: here.attention.base, logSums: here.logSums.base,
       dOutput: own.dAttention.base, dQueries: own.dQueries.base, dKeys: own.dKeys.base,
-      dValues: own.dProjected.base + sizes.queries + sizes.keys, dBias: own.dBias.base, scratch: scratch.base,
+      dValues: own.dProjected.base + sizes.queries + sizes.keys, dBias: own.dBias.base, scratch: documents.scratch.base,
       stride: scratchStride, pool)
     if mode.decides {
       decision(mode)?.backward(here.decisions.base, batch: batch, dBias: own.dBias.base, dShare: dShare, pool)
@@ -291,7 +245,7 @@ public final class TrainingDecoder {
 
   private func maps(_ layer: Int, _ parameters: Parameters) -> Maps {
     let (places, base, sizes) = (
-      parameters.layout.layers[layer], UnsafePointer(parameters.values.base), LayerActivations.Sizes(shape)
+      parameters.layout.layers[layer], UnsafePointer(parameters.values.base), LayerSizes(shape)
     )
     func norm(_ place: Int, _ size: Int) -> RMSNorm {
       RMSNorm(gain: base + place, epsilon: shape.normEpsilon, size: size)
@@ -327,7 +281,7 @@ public final class TrainingDecoder {
     }
     return HeadPreparation(
       heads: shape.heads, kvHeads: shape.kvHeads, headDim: shape.headDim, queryNorm: maps.queryNorm,
-      keyNorm: maps.keyNorm, cosines: cosines.base, sines: sines.base, borrowed: borrowed)
+      keyNorm: maps.keyNorm, cosines: documents.cosines.base, sines: documents.sines.base, borrowed: borrowed)
   }
 
   private func decision(_ mode: EvictionMode) -> EvictionDecision? {
@@ -340,24 +294,29 @@ public final class TrainingDecoder {
   }
 
   private func attention(_ mode: EvictionMode) -> Attention {
-    Attention(
-      kvHeads: shape.kvHeads, group: shape.heads / shape.kvHeads, headDim: shape.headDim,
-      window: mode.decides ? shape.dms?.window : nil)
+    Self.attention(shape, window: mode.decides ? shape.dms?.window : nil)
   }
 
-  private func attentionInputs(_ here: LayerActivations, _ batch: TokenBatch, _ mode: EvictionMode) -> Attention.Inputs
-  {
-    let sizes = LayerActivations.Sizes(shape)
+  private static func attention(_ shape: ModelConfiguration, window: Int?) -> Attention {
+    Attention(kvHeads: shape.kvHeads, group: shape.heads / shape.kvHeads, headDim: shape.headDim, window: window)
+  }
+
+  private func attentionInputs(
+    _ here: LayerActivations<FloatBuffer>, _ batch: TokenBatch, _ mode: EvictionMode
+  ) -> Attention.Inputs {
+    let sizes = LayerSizes(shape)
     return Attention.Inputs(
       queries: here.queries.base, keys: here.keys.base, values: here.projected.base + sizes.queries + sizes.keys,
       valueStride: sizes.projected, bias: mode.decides ? UnsafePointer(here.bias.base) : nil, rows: batch.rows,
       documents: batch.documents)
   }
 
-  private func activations(of layer: Int) -> LayerActivations { activations[activations.count > 1 ? layer : 0] }
+  private func activations(of layer: Int) -> LayerActivations<FloatBuffer> {
+    buffers.activations[buffers.activations.count > 1 ? layer : 0]
+  }
 
   /// Where a layer's input is to be left.
-  private func input(of layer: Int) -> FloatBuffer { recomputes ? inputs[layer] : activations(of: layer).input }
+  private func input(of layer: Int) -> FloatBuffer { recomputes ? buffers.inputs[layer] : activations(of: layer).input }
 
   private func copy(_ source: FloatBuffer, to target: FloatBuffer, _ count: Int) {
     pool.forPieces(of: count, size: 1 << 16) { _, range in
@@ -365,23 +324,18 @@ public final class TrainingDecoder {
     }
   }
 
+  private var scratchStride: Int { documents.scratch.count / pool.count }
+
   /// Scratch memory and rotary tables for documents of this length.
   private func reserve(longest: Int) {
-    let needed = attention(.off(zeroesBorrowed: false)).scratch(longest: longest)
-    if needed > scratchStride {
-      scratchStride = needed
-      scratch = FloatBuffer(pool.count * needed)
-    }
-    let half = shape.headDim / 2
-    let known = cosines.count / half
-    guard longest > known else { return }
-    let frequencies = shape.rope.frequencies(headDim: shape.headDim)
-    cosines = FloatBuffer(longest * half)
-    sines = FloatBuffer(longest * half)
+    guard longest > self.longest else { return }
+    self.longest = longest
+    documents = Self.documents(shape, longest: longest, threads: pool.count, FloatBuffer.init)
+    let (half, frequencies) = (shape.headDim / 2, shape.rope.frequencies(headDim: shape.headDim))
     for position in 0..<longest {
       rotaryTable(
         position: position, frequencies: frequencies, scale: shape.rope.attentionFactor,
-        cosines: cosines.base + position * half, sines: sines.base + position * half)
+        cosines: documents.cosines.base + position * half, sines: documents.sines.base + position * half)
     }
   }
 }

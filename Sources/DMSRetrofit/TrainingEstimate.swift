@@ -1,4 +1,4 @@
-// What a run would take, before it begins: memory by adding up what it allocates, time by the matrix products of its steps
+// What a run would take, before it begins: memory by the lists of what it allocates, time by the matrix products of its steps
 // and the rate that this machine multiplies at.
 
 import DMSCheckpoint
@@ -7,19 +7,25 @@ import DMSModel
 import DMSPlatform
 import DMSTensor
 
+/// What a run would take of memory and time.
 public struct TrainingEstimate {
   /// Bytes.
   public let parameters: Int
+  /// Bytes of the teacher's parameters, where they are a copy.
   public let teacher: Int
+  /// Bytes of the gradients.
   public let gradients: Int
+  /// Bytes of the optimiser's moments.
   public let moments: Int
+  /// Bytes of what forward and backward work in.
   public let activations: Int
+  /// Bytes in all.
   public var bytes: Int { parameters + teacher + gradients + moments + activations + Self.program }
   /// Floating-point operations of all steps' matrix products.
   public let operations: Double
   /// Tokens, if every sequence is full.
   public let tokens: Int
-  private let threads: Int
+  private let machine: Machine
 
   /// The program itself, its data and its stacks.
   private static let program = 24 << 20
@@ -27,31 +33,24 @@ public struct TrainingEstimate {
   private static let efficiency = 0.58
 
   /// - Throws: `InputError` for a model's folder that cannot be read.
-  public init(_ recipe: Recipe, model: String, threads: Int) throws {
+  public init(_ recipe: Recipe, model: String, on machine: Machine) throws {
     let shape = try ModelConfiguration(folder: model)
-    let taught = shape.taught(recipe.eviction?.settings ?? (recipe.kind == .fade ? DMSSettings() : nil))
+    let taught = shape.taught(recipe.settings)
     let layout = ParameterLayout(taught)
-    let trains = recipe.eviction?.trains ?? .full
-    let parts = TrainableParts(layout, trains)
-    let workers = try Workers(asked: threads, kvHeads: 1).count
-    self.threads = workers
-    let longest = recipe.stages.reduce(0) { max($0, $1.length) }
-    let distils = recipe.kind != .pretrain
-    parameters = 4 * layout.count
-    teacher = distils && trains != .adapter ? 4 * layout.count : 0
-    gradients = 4 * parts.count
-    moments = 8 * parts.count
-    func decoder(_ trains: Bool) -> Int {
-      TrainingDecoder.bytes(
-        taught, capacity: recipe.tokensAtOnce, longest: longest, trains: trains, recomputes: recipe.recomputes,
-        threads: workers)
-    }
-    let logits = 4 * LossHead.rowsHeld(rows: recipe.tokensAtOnce, vocabulary: shape.vocabulary) * shape.vocabulary
-    activations = decoder(true) + (distils ? decoder(false) : 0) + logits * (distils ? 2 : 1)
+    let parts = TrainableParts(layout, recipe.trains)
+    self.machine = machine
+    let distils = recipe.divergence != nil
+    parameters = Parameters.bytes(layout)
+    teacher = recipe.copiesTeacher ? Parameters.bytes(layout) : 0
+    gradients = Gradients.bytes(parts)
+    moments = bytesTaken { _ = AdamW.Moments(count: parts.count, $0) }
+    activations = TrainingStep.bytes(
+      taught, capacity: recipe.tokensAtOnce, longest: recipe.longestSequence, distils: distils,
+      recomputes: recipe.recomputes, threads: machine.threads)
     tokens = recipe.stages.reduce(0) { $0 + $1.steps * $1.sequences * $1.length }
     // Forward 2 operations a weight and token; backward 2 for what is before it, and 2 for the weight itself if it trains.
     let weights = Double(shape.parameters + (shape.tiedEmbeddings ? 0 : -shape.vocabulary * shape.hidden))
-    let trained = trains == .full ? weights : Double(parts.count)
+    let trained = recipe.trains == .full ? weights : Double(parts.count)
     let forwards = 1.0 + (distils ? 1 : 0) + (recipe.recomputes ? 1 : 0)
     operations = recipe.stages.reduce(0) { sum, stage in
       let document = stage.size.map { min(stage.length, ($0.lowerBound + $0.upperBound) / 2) } ?? stage.length
@@ -62,9 +61,8 @@ public struct TrainingEstimate {
   }
 
   /// Floating-point operations of matrix products that this machine does in a second; multiplies for a moment.
-  public func measureRate() throws -> Double {
-    let pool = try Workers.pool(threads: threads)
-    useOneBLASThread()
+  public func measureRate() -> Double {
+    let pool = machine.pool
     let (rows, size) = (512, 512)
     let buffers = (0..<pool.count).map { _ in FloatBuffer(3 * rows * size) }
     let tasks = 8 * pool.count

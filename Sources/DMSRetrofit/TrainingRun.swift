@@ -8,97 +8,114 @@ import DMSPlatform
 import DMSTensor
 import DMSText
 
+/// A run of a recipe on a model, in a folder of its own.
 public final class TrainingRun {
-  public struct Options: Sendable {
-    /// Worker threads; 0 means one per usable processor.
-    public var threads = 0
-
-    public init() {}
-  }
-
   /// How far a run is.
   public struct Progress: Sendable {
+    /// Steps that are done.
     public let step: Int
+    /// Steps in all.
     public let steps: Int
+    /// Of the last step.
     public let loss: StepLoss
-    public let targetRatio: Double
+    /// `nil` for what is no retrofit.
+    public let targetRatio: Double?
+    /// The learning rate of the last step.
     public let rate: Double
+    /// Of the last step.
     public let tokensPerSecond: Double
+    /// At the mean speed so far.
     public let secondsLeft: Double
   }
 
+  /// What has happened.
   public enum Event: Sendable {
     case step(Progress)
     case evaluation(step: Int, HeldOutEvaluation)
     /// A model has been written.
     case model(path: String)
+    /// The run can be made, and probably not as it was meant.
+    case warning(String)
   }
 
+  /// How it ended.
   public enum End: Sendable, Equatable { case finished, cancelled }
 
+  /// What it does.
   public let recipe: Recipe
+  /// Where it keeps everything.
   public let folder: RunFolder
+  /// Of what it trains.
   public let layout: ParameterLayout
   private let source: String
-  private let options: Options
-  private let pool: ThreadPool
+  private let machine: Machine
   private let parameters: Parameters
   private let parts: TrainableParts
   private let optimizer: AdamW
   private let teacher: Teacher?
   private let data: TrainingData
   private let type: ElementType
+  private let log: RunLog
   private var state: RunState
 
   /// Prepares a run, or finds where it stood.
   ///
   /// - Parameters:
   ///   - model: the folder of the model that is trained; a pretraining may do without weights.
-  ///   - resumes: goes on from the last checkpoint in `folder`.
-  /// - Throws: `InputError` for data or a model that cannot be used, before anything is written.
-  public init(_ recipe: Recipe, model: String, folder: RunFolder, resumes: Bool, options: Options) throws {
+  /// - Throws: `InputError` for data, a model or a saved run that cannot be used, before anything is written.
+  public init(_ recipe: Recipe, model: String, folder: RunFolder, on machine: Machine) throws {
     self.recipe = recipe
     self.folder = folder
     source = model
-    self.options = options
+    self.machine = machine
     let start = try Self.start(recipe, model: model)
-    layout = start.parameters.layout
-    parameters = start.parameters
+    let parameters = start.parameters
+    layout = parameters.layout
+    self.parameters = parameters
     type = recipe.weights?.type ?? start.type
-    pool = try Workers.pool(threads: options.threads)
-    useOneBLASThread()
-    let trains = recipe.eviction?.trains ?? .full
-    parts = TrainableParts(layout, trains)
+    parts = TrainableParts(layout, recipe.trains)
     optimizer = AdamW(parts, recipe.optimizer)
-    switch recipe.kind {
-    case .pretrain: teacher = nil
-    // An adapter is no part of the teacher. The borrowed rows are: a head's norm reads them before they are zeroed.
-    case .retrofit: teacher = Teacher(trains == .adapter ? parameters : parameters.copy(), zeroesBorrowed: true)
-    case .fade: teacher = Teacher(parameters.copy(), zeroesBorrowed: false)
+    teacher = recipe.divergence.map {
+      // A retrofit's teacher reads the borrowed rows: a head's norm does before they are zeroed.
+      Teacher(
+        recipe.copiesTeacher ? parameters.copy() : parameters, zeroesBorrowed: recipe.eviction != nil, divergence: $0)
     }
     data = try TrainingData(recipe, model: model, vocabulary: layout.shape.vocabulary)
     state = RunState(cursor: data.cursor)
-    guard resumes else { return }
-    if let saved = try RunState.loadLast(in: folder.checkpoints, parameters, optimizer, parts) {
-      guard saved.cursor.sources.count == state.cursor.sources.count else {
-        throw InputError("the saved run had other data", at: folder.path, remedy: "go on with its own recipe")
-      }
+    guard folder.resumes else {
+      log = RunLog(new: folder.log)
+      return
+    }
+    try Self.refuseOtherPast(recipe, in: folder)
+    if let saved = try RunState.loadLast(in: folder.checkpoints, recipe, data, parameters, optimizer, parts) {
       state = saved
       data.cursor = saved.cursor
     }
-    try folder.truncateLog(after: state.step)
+    log = try RunLog(folder.log, until: state.step)
+  }
+
+  /// What has been done cannot be changed: the recipe says what a run did.
+  private static func refuseOtherPast(_ recipe: Recipe, in folder: RunFolder) throws {
+    let step = RunState.lastStep(in: folder.checkpoints) ?? 0
+    func past(_ recipe: Recipe) -> [[Int]] {
+      recipe.stages(until: step).map { [$0.steps, $0.stage.sequences, $0.stage.length] }
+    }
+    guard try past(recipe) == past(Recipe(file: folder.recipe)) else {
+      throw InputError(
+        "\(step) steps are done, in stages of another form", at: "\(folder.recipe): stages",
+        remedy: "change what is to come, by a stage of its own")
+    }
   }
 
   private static func start(_ recipe: Recipe, model: String) throws -> (parameters: Parameters, type: ElementType) {
     let shape = try ModelConfiguration(folder: model)
-    guard recipe.kind == .retrofit || shape.dms == nil else {
+    guard recipe.eviction != nil || shape.dms == nil else {
       throw InputError(
         "has learnt to forget already", at: model,
-        remedy: "\(recipe.kind.rawValue) a dense one, or retrofit this further")
+        remedy: "\(recipe.kind.name.rawValue) a dense one, or retrofit this further")
     }
-    let taught = shape.taught(recipe.eviction?.settings ?? (recipe.kind == .fade ? DMSSettings() : nil))
-    let layout = ParameterLayout(taught)
-    if recipe.kind == .pretrain, !Checkpoint.hasWeights(in: model) {
+    let layout = ParameterLayout(shape.taught(recipe.settings))
+    if recipe.divergence == nil, !Checkpoint.hasWeights(in: model) {
       return (Parameters(layout, random: recipe.seed), shape.storedType ?? .f32)
     }
     let checkpoint = try Checkpoint(folder: model)
@@ -111,36 +128,43 @@ public final class TrainingRun {
   ///   - isCancelled: asked after each step; the run is saved then.
   /// - Throws: `InputError` if the loss is no number any more: the last checkpoint stays.
   public func run(isCancelled: () -> Bool, onEvent: (Event) -> Void) throws -> End {
+    try folder.begin(recipe, keeping: log)
     let step = TrainingStep(
-      parameters, trains: parts, teacher: teacher, divergence: recipe.divergence, capacity: recipe.tokensAtOnce,
-      recomputes: recipe.recomputes, pool: pool)
+      parameters, trains: parts, teacher: teacher, capacity: recipe.tokensAtOnce, recomputes: recipe.recomputes,
+      on: machine)
+    if let warning = data.warning(recipe) { onEvent(.warning(warning)) }
     let clock = ContinuousClock()
     var saved = state.step
     // It may have been interrupted.
-    if isEvaluated(state.step), try !folder.hasEvaluation(after: state.step) {
+    if isEvaluated(state.step), !log.isEvaluated {
       guard try evaluate(isCancelled: isCancelled, onEvent) else { return .cancelled }
     }
     while state.step < recipe.steps {
       let begin = clock.now
       let (loss, norm) = try advance(step)
       state.seconds += (clock.now - begin) / .seconds(1)
-      try folder.append(line(loss, norm))
+      try log.append(record(loss, norm))
       onEvent(.step(progress(loss, (clock.now - begin) / .seconds(1))))
       for ratio in recipe.eviction?.exports ?? [] where crosses(ratio) {
         try write(to: folder.model(ratio: ratio), ratio: ratio, onEvent)
       }
       let isDue = recipe.checkpointEvery > 0 && state.step % recipe.checkpointEvery == 0
       if isDue || isCancelled() || state.step == recipe.steps {
-        try state.save(parameters, optimizer, parts, in: folder.checkpoints)
+        try save()
         saved = state.step
       }
       if saved == state.step, state.step < recipe.steps, isCancelled() { return .cancelled }
       if isEvaluated(state.step), try !evaluate(isCancelled: isCancelled, onEvent) {
-        if saved < state.step { try state.save(parameters, optimizer, parts, in: folder.checkpoints) }
+        if saved < state.step { try save() }
         return .cancelled
       }
     }
     return try finish(isCancelled: isCancelled, onEvent) ? .finished : .cancelled
+  }
+
+  private func save() throws {
+    log.sync()
+    try state.save(parameters, optimizer, parts, in: folder.checkpoints)
   }
 
   /// Whether an evaluation follows a step. One follows the last step anyway.
@@ -161,17 +185,15 @@ public final class TrainingRun {
       ) { noise(layer: $0, sequence: $1, kvHead: $2, token: $3) }
     }
     let loss = step.run(batch, eviction)
-    let norm = AdamW.norm(step.gradients, pool)
+    let norm = AdamW.norm(step.gradients, on: machine)
     guard loss.loss.isFinite, norm.isFinite else {
-      throw InputError(
-        "the loss of step \(number + 1) is \(loss.loss), the gradient's norm \(norm)", at: folder.path,
-        remedy: "go on from the last checkpoint with a lower rate: --resume --set rate.peak=…")
+      throw lost("the loss of step \(number + 1) is \(loss.loss), the gradient's norm \(norm)")
     }
-    optimizer.update(parameters, step.gradients, norm: norm, rate: recipe.rate.value(at: number), pool)
+    optimizer.update(parameters, step.gradients, norm: norm, rate: recipe.rate.value(at: number), on: machine)
     state.step += 1
     state.tokens += batch.rows
     state.cursor = data.cursor
-    if recipe.kind == .fade { fade() }
+    if case .fade = recipe.kind { fade() }
     return (loss, norm)
   }
 
@@ -195,11 +217,10 @@ public final class TrainingRun {
   /// - Returns: `false` if it was cancelled.
   private func finish(isCancelled: () -> Bool, _ onEvent: (Event) -> Void) throws -> Bool {
     try write(to: folder.model, ratio: recipe.eviction?.ratio, onEvent)
-    let evaluation = try HeldOutEvaluation.measure(
-      data.heldOut, folder: folder.model, threads: options.threads, isCancelled: isCancelled)
-    guard let evaluation else { return false }
+    guard let evaluation = try measure(folder.model, isCancelled: isCancelled) else { return false }
     onEvent(.evaluation(step: state.step, evaluation))
-    try RunReport(folder, recipe, model: source, evaluation).write()
+    let steps = try RunLog(folder.log, until: state.step).steps
+    try RunReport(recipe: recipe, model: source, steps: steps, evaluation: evaluation).write(to: folder)
     return true
   }
 
@@ -209,20 +230,26 @@ public final class TrainingRun {
     let temporary = try CheckpointFolder(folder.path + "/evaluated")
     try TrainedModel.write(
       parameters, into: temporary, source: source, type: .f32, dms: recipe.eviction?.settings)
-    let evaluation = try HeldOutEvaluation.measure(
-      data.heldOut, folder: temporary.partial, threads: options.threads, isCancelled: isCancelled)
-    guard let evaluation else { return false }
-    try folder.append(
-      .members([
-        "step": .integer(state.step),
-        "evaluation": .members([
-          "loss": .number(evaluation.loss), "hitShare": .number(evaluation.hitShare),
-          "exactShare": .number(evaluation.exactShare), "ratio": .number(evaluation.ratio),
-          "documents": .integer(evaluation.documents),
-        ]),
-      ]))
+    guard let evaluation = try measure(temporary.partial, isCancelled: isCancelled) else { return false }
+    try log.append(evaluation, after: state.step)
     onEvent(.evaluation(step: state.step, evaluation))
     return true
+  }
+
+  /// - Returns: `nil` if it was cancelled.
+  private func measure(_ model: String, isCancelled: () -> Bool) throws -> HeldOutEvaluation? {
+    let found = try HeldOutEvaluation.measure(
+      data.heldOut, folder: model, on: machine, isCancelled: isCancelled)
+    guard found?.loss.isFinite ?? true else {
+      throw lost("the loss on held-out documents is no number after step \(state.step)")
+    }
+    return found
+  }
+
+  /// What has become of a run whose numbers are none any more.
+  private func lost(_ problem: String) -> InputError {
+    InputError(
+      problem, at: folder.path, remedy: "go on from the last checkpoint with a lower rate: --resume --set rate.peak=…")
   }
 
   private func write(to path: String, ratio: Double?, _ onEvent: (Event) -> Void) throws {
@@ -235,27 +262,21 @@ public final class TrainingRun {
     onEvent(.model(path: path))
   }
 
-  private func line(_ loss: StepLoss, _ norm: Double) -> JSON {
-    var members: [(String, JSON)] = [
-      ("step", .integer(state.step)), ("loss", .number(loss.loss)), ("tokenLoss", .number(loss.tokenLoss)),
-      ("hitShare", .number(loss.hitShare)), ("rate", .number(recipe.rate.value(at: state.step - 1))),
-      ("norm", .number(norm)), ("tokens", .integer(state.tokens)), ("seconds", .number(state.seconds)),
-    ]
-    if recipe.eviction != nil {
-      members += [
-        ("ratioLoss", .number(loss.ratioLoss)), ("targetShare", .number(loss.targetShare)),
-        ("evictedShare", .number(loss.evictedShare)),
-      ]
-    }
-    var object = JSONObject()
-    for (key, value) in members { object[key] = value }
-    return .object(object)
+  private func record(_ loss: StepLoss, _ norm: Double) -> StepRecord {
+    StepRecord(
+      step: state.step, loss: loss.loss, tokenLoss: loss.tokenLoss, hitShare: loss.hitShare,
+      rate: recipe.rate.value(at: state.step - 1), norm: norm, tokens: state.tokens, seconds: state.seconds,
+      eviction: recipe.eviction.map { _ in
+        StepRecord.Eviction(
+          ratioLoss: loss.ratioLoss, targetShare: loss.targetShare, evictedShare: loss.evictedShare)
+      })
   }
 
   private func progress(_ loss: StepLoss, _ seconds: Double) -> Progress {
     let perStep = state.seconds / Double(max(1, state.step))
     return Progress(
-      step: state.step, steps: recipe.steps, loss: loss, targetRatio: recipe.targetRatio(at: state.step - 1),
+      step: state.step, steps: recipe.steps, loss: loss,
+      targetRatio: recipe.eviction.map { _ in recipe.targetRatio(at: state.step - 1) },
       rate: recipe.rate.value(at: state.step - 1), tokensPerSecond: Double(loss.tokens) / max(1e-9, seconds),
       secondsLeft: perStep * Double(recipe.steps - state.step))
   }

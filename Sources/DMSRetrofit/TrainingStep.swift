@@ -4,6 +4,7 @@
 // Pretraining:                      loss = −log p of the next tokens
 
 import DMSCheckpoint
+import DMSKernels
 import DMSPlatform
 import DMSTensor
 
@@ -13,15 +14,20 @@ public struct StepLoss: Sendable, Equatable {
   public var loss = 0.0
   /// The mean over scored tokens: of the distillation, or of the next tokens.
   public var tokenLoss = 0.0
+  /// The mean over sequences of what is missing to the target share.
   public var ratioLoss = 0.0
   /// The mean over sequences of the share of decisions that evict.
   public var evictedShare = 0.0
+  /// The share that was asked for.
   public var targetShare = 0.0
   /// The share of scored tokens at which the most likely token is the target's.
   public var hitShare = 0.0
+  /// Tokens of the step.
   public var tokens = 0
+  /// Tokens that were predicted.
   public var scoredTokens = 0
 
+  /// Zeros.
   public init() {}
 
   /// What the decisions amount to, if they were to last: 1 / (1 − share).
@@ -30,27 +36,32 @@ public struct StepLoss: Sendable, Equatable {
 
 /// Where a distillation takes its targets from.
 public struct Teacher {
+  /// Of the teacher's own, or the student's.
   public var parameters: Parameters
   /// Whether it does without the borrowed channels.
   public var zeroesBorrowed: Bool
+  /// Of the student from it.
+  public var divergence: Divergence
 
-  public init(_ parameters: Parameters, zeroesBorrowed: Bool) {
+  /// A teacher with these parameters.
+  public init(_ parameters: Parameters, zeroesBorrowed: Bool, divergence: Divergence = .studentTeacher) {
     self.parameters = parameters
     self.zeroesBorrowed = zeroesBorrowed
+    self.divergence = divergence
   }
 }
 
 /// Computes a step's loss and gradients; the optimiser is not its business. Its memory is that of the decoders, student and
 /// teacher, and of the gradients. Not for several threads at once: it has threads of its own.
 public final class TrainingStep {
+  /// What trains, and what does not.
   public let parameters: Parameters
+  /// Of the last step's batch.
   public let gradients: Gradients
   private let student: TrainingDecoder
   private let teacher: TrainingDecoder?
   private let teacherOf: Teacher?
-  private let objective: Objective
-  private let logits: FloatBuffer
-  private let teacherLogits: FloatBuffer
+  private let logits: Logits<FloatBuffer>
   private var capacity: Int { student.capacity }
   private var shape: ModelConfiguration { student.shape }
 
@@ -58,29 +69,54 @@ public final class TrainingStep {
   ///   - capacity: the most rows that go through the decoder at once; no sequence may be longer.
   ///   - teacher: for distillation; `nil` trains on the next tokens.
   public init(
-    _ parameters: Parameters, trains: TrainableParts, teacher: Teacher?, divergence: Divergence, capacity: Int,
-    recomputes: Bool, pool: ThreadPool
+    _ parameters: Parameters, trains: TrainableParts, teacher: Teacher?, capacity: Int, recomputes: Bool,
+    on machine: Machine
   ) {
     let shape = parameters.layout.shape
     self.parameters = parameters
     gradients = Gradients(trains)
-    student = TrainingDecoder(shape, capacity: capacity, trains: true, recomputes: recomputes, pool: pool)
+    student = TrainingDecoder(shape, capacity: capacity, trains: true, recomputes: recomputes, on: machine)
     teacherOf = teacher
     self.teacher = teacher.map { _ in
-      TrainingDecoder(shape, capacity: capacity, trains: false, recomputes: false, pool: pool)
+      TrainingDecoder(shape, capacity: capacity, trains: false, recomputes: false, on: machine)
     }
-    objective = teacher == nil ? .nextToken : .distillation(divergence)
-    let held = LossHead.rowsHeld(rows: capacity, vocabulary: shape.vocabulary) * shape.vocabulary
-    logits = FloatBuffer(held)
-    teacherLogits = FloatBuffer(teacher == nil ? 0 : held)
+    logits = Logits(shape, rows: capacity, distils: teacher != nil, FloatBuffer.init)
+  }
+
+  /// Of the rows that are held at a time.
+  private struct Logits<Buffer> {
+    let student: Buffer
+    let teacher: Buffer?
+
+    init(_ shape: ModelConfiguration, rows: Int, distils: Bool, _ make: (Int) -> Buffer) {
+      let held = LossHead.rowsHeld(rows: rows, vocabulary: shape.vocabulary) * shape.vocabulary
+      student = make(held)
+      teacher = distils ? make(held) : nil
+    }
+  }
+
+  /// Bytes that a step takes besides the numbers that train, their gradients and the teacher's numbers.
+  static func bytes(
+    _ shape: ModelConfiguration, capacity: Int, longest: Int, distils: Bool, recomputes: Bool, threads: Int
+  ) -> Int {
+    func decoder(trains: Bool) -> Int {
+      TrainingDecoder.bytes(
+        shape, capacity: capacity, longest: longest, trains: trains, recomputes: recomputes, threads: threads)
+    }
+    return decoder(trains: true) + (distils ? decoder(trains: false) : 0)
+      + bytesTaken { _ = Logits(shape, rows: capacity, distils: distils, $0) }
   }
 
   /// How evictions enter a step.
   public struct Eviction {
+    /// The share of decisions that are to evict.
     public var targetShare: Double
+    /// Of the ratio loss.
     public var weight: Double
+    /// Logistic noise of a decision (section 3.1).
     public var noise: @Sendable (_ layer: Int, _ sequence: Int, _ kvHead: Int, _ token: Int) -> Float
 
+    /// A target with its noise.
     public init(
       targetShare: Double, weight: Double = 1,
       noise: @escaping @Sendable (_ layer: Int, _ sequence: Int, _ kvHead: Int, _ token: Int) -> Float
@@ -157,14 +193,15 @@ public final class TrainingStep {
       student.hidden, teacherNormed: teacher?.hidden, batch: batch, share: 1 / Float(max(1, scored)),
       to: student.dHidden,
       head: gradients.runs(at: parameters.layout.head, rows: shape.vocabulary, width: shape.hidden),
-      logits: logits.base, teacherLogits: teacher == nil ? nil : teacherLogits.base, student.pool)
+      logits: logits.student.base, teacherLogits: logits.teacher?.base, student.pool)
     student.backward(batch, parameters, mode, dShare: dShare, to: gradients)
     return sums
   }
 
   private func head() -> LossHead {
     LossHead(
-      objective: objective, student: headMap(parameters), teacher: (teacherOf?.parameters).map { headMap($0) })
+      objective: (teacherOf?.divergence).map(Objective.distillation) ?? .nextToken, student: headMap(parameters),
+      teacher: (teacherOf?.parameters).map { headMap($0) })
   }
 
   private func headMap(_ parameters: Parameters) -> LinearMap {

@@ -8,13 +8,16 @@
 //
 // Rows beyond the last and columns beyond the last are zeros.
 
+/// The forms of weights in blocks of 32 columns that share a scale.
 public enum BlockFormat: String, Sendable, CaseIterable {
-  /// 8.5 bits per weight.
+  /// Numbers of 8 bits: 8.5 bits per weight with the scales.
   case q8
-  /// 4.5 bits per weight.
+  /// Numbers of 4 bits: 4.5 bits per weight with the scales.
   case q4
 
+  /// Rows whose blocks lie interleaved.
   public static let rowsPerGroup = 16
+  /// Columns of a row that share a scale.
   public static let columnsPerBlock = 32
 
   /// Bytes of one block's numbers.
@@ -24,14 +27,19 @@ public enum BlockFormat: String, Sendable, CaseIterable {
 /// A borrowed weight matrix `[rows, columns]` in blocks. Whoever makes one keeps its bytes alive.
 @frozen
 public struct BlockMatrix: @unchecked Sendable {
+  /// Form of the numbers.
   public let format: BlockFormat
+  /// Outputs of the map, without those that fill up the last group.
   public let rows: Int
+  /// Inputs of the map, without those that fill up the last block.
   public let columns: Int
-  /// `[groups, columnBlocks]` blocks.
+  /// The first of `[groups, columnBlocks]` blocks.
   public let blocks: UnsafeRawPointer
-  /// `[groups, columnBlocks, 16]`, BF16.
+  /// The first of the scales `[groups, columnBlocks, 16]`, BF16.
   public let scales: UnsafeRawPointer
 
+  /// Borrows blocks and the scales that follow them, as conversion writes them.
+  ///
   /// - Precondition: `bytes` are blocks of this shape followed by their scales, as many as `bytes(_:rows:columns:)` says.
   public init(_ format: BlockFormat, rows: Int, columns: Int, bytes: UnsafeRawBufferPointer) {
     precondition(bytes.count == Self.bytes(format, rows: rows, columns: columns), "bytes of this shape")
@@ -43,7 +51,7 @@ public struct BlockMatrix: @unchecked Sendable {
     scales = blocks + Self.count(rows, columns) * format.blockBytes
   }
 
-  /// Blocks and scales that lie apart, as tensors of a file do.
+  /// Borrows blocks and scales that lie apart, as tensors of a file do.
   ///
   /// - Precondition: they have the shapes that `blockShape` and `scaleShape` say; the scales are aligned to two bytes.
   ///   Blocks may lie anywhere, but are read fastest at multiples of 64.
@@ -61,7 +69,7 @@ public struct BlockMatrix: @unchecked Sendable {
     self.scales = scales.baseAddress ?? nowhere
   }
 
-  /// `[groups, columnBlocks, 8 or 4, 16, 4]`, bytes.
+  /// Shape of the blocks as a tensor of bytes: `[groups, columnBlocks, 8 or 4, 16, 4]`.
   public static func blockShape(_ format: BlockFormat, rows: Int, columns: Int) -> [Int] {
     let lanes = BlockFormat.rowsPerGroup * 4
     return [
@@ -70,24 +78,29 @@ public struct BlockMatrix: @unchecked Sendable {
     ]
   }
 
-  /// `[groups, columnBlocks, 16]`, BF16.
+  /// Shape of the scales as a tensor of BF16: `[groups, columnBlocks, 16]`.
   public static func scaleShape(rows: Int, columns: Int) -> [Int] {
     [
       pieces(rows, BlockFormat.rowsPerGroup), pieces(columns, BlockFormat.columnsPerBlock), BlockFormat.rowsPerGroup,
     ]
   }
 
-  /// Bytes of a matrix: its blocks, then their scales.
+  /// Bytes that a matrix of this shape takes: its blocks, then their scales.
   public static func bytes(_ format: BlockFormat, rows: Int, columns: Int) -> Int {
     count(rows, columns) * (format.blockBytes + BlockFormat.rowsPerGroup * 2)
   }
 
+  /// Groups of sixteen rows, the last one filled up with zeros.
   public var groups: Int { Self.pieces(rows, BlockFormat.rowsPerGroup) }
+  /// Blocks of 32 columns, the last one filled up with zeros.
   public var columnBlocks: Int { Self.pieces(columns, BlockFormat.columnsPerBlock) }
+  /// Size of blocks and scales in bytes.
   public var bytes: Int { Self.bytes(format, rows: rows, columns: columns) }
+  /// The blocks, `[groups, columnBlocks]`, as bytes.
   public var blockBytes: UnsafeRawBufferPointer {
     UnsafeRawBufferPointer(start: blocks, count: Self.count(rows, columns) * format.blockBytes)
   }
+  /// The scales, `[groups, columnBlocks, 16]` in BF16, as bytes.
   public var scaleBytes: UnsafeRawBufferPointer {
     UnsafeRawBufferPointer(start: scales, count: Self.count(rows, columns) * BlockFormat.rowsPerGroup * 2)
   }

@@ -1,6 +1,9 @@
 // How a number lies in memory. Arithmetic is elsewhere; here are only sizes, names and the views that carry them.
 
-/// The element types that checkpoints store.
+/// The element types that safetensors files know, by their names there.
+///
+/// `f8e4m3` is a float with four bits of exponent and three of mantissa, `e8m0` a power of two; `fnuz` has neither
+/// infinities nor a negative zero. `f4` is E2M1, `c64` a complex number of two F32.
 public enum ElementType: String, Sendable, CaseIterable {
   case f64 = "F64"
   case f32 = "F32"
@@ -51,10 +54,15 @@ public enum ElementType: String, Sendable, CaseIterable {
 ///
 /// `@unchecked Sendable`: the bytes are only read.
 public struct TensorView: @unchecked Sendable {
+  /// Type of the elements.
   public let type: ElementType
+  /// Sizes of the dimensions, outermost first.
   public let shape: [Int]
+  /// The elements, row-major and without gaps; borrowed.
   public let bytes: UnsafeRawBufferPointer
 
+  /// Borrows bytes that lie row-major, without gaps.
+  ///
   /// - Precondition: `bytes.count` is what the product of `shape` elements of `type` take.
   public init(type: ElementType, shape: [Int], bytes: UnsafeRawBufferPointer) {
     precondition(bytes.count == type.bytes(of: shape.reduce(1, *)), "a tensor's bytes must match its shape")
@@ -63,5 +71,6 @@ public struct TensorView: @unchecked Sendable {
     self.bytes = bytes
   }
 
+  /// Elements of the whole tensor.
   public var count: Int { shape.reduce(1, *) }
 }

@@ -3,11 +3,17 @@
 /// A borrowed weight matrix `[rows, columns]`, row-major, in its stored type: `y = W x` maps `columns` numbers to `rows`.
 @frozen
 public struct Matrix: @unchecked Sendable {
+  /// Outputs of the map.
   public let rows: Int
+  /// Inputs of the map.
   public let columns: Int
+  /// Type of the stored numbers: F32, BF16 or F16.
   public let type: ElementType
+  /// The first row's first number. Whoever made the matrix keeps it alive.
   public let base: UnsafeRawPointer
 
+  /// Borrows the bytes of a view.
+  ///
   /// - Precondition: `view` has two dimensions and is F32, BF16 or F16; its bytes outlive the matrix.
   public init(_ view: TensorView) {
     precondition(view.shape.count == 2, "a matrix has two dimensions")
@@ -18,8 +24,14 @@ public struct Matrix: @unchecked Sendable {
     base = view.bytes.baseAddress ?? UnsafeRawPointer(bitPattern: 64).unsafelyUnwrapped
   }
 
+  /// Size in bytes.
   public var bytes: Int { rows * columns * type.size }
+  /// The whole matrix as a tensor `[rows, columns]` of the same bytes.
+  public var view: TensorView {
+    TensorView(type: type, shape: [rows, columns], bytes: UnsafeRawBufferPointer(start: base, count: bytes))
+  }
 
+  /// The first number of a row; rows follow each other without gaps.
   @inlinable
   public func row(_ index: Int) -> UnsafeRawPointer { base + index * columns * type.size }
 }
@@ -27,29 +39,33 @@ public struct Matrix: @unchecked Sendable {
 /// A weight matrix in any form.
 @frozen
 public enum Weights: Sendable {
+  /// Plain numbers, row-major.
   case stored(Matrix)
+  /// Blocks of 8 or 4 bits.
   case blocks(BlockMatrix)
 
+  /// Outputs of the map.
   public var rows: Int {
     switch self {
     case .stored(let matrix): matrix.rows
     case .blocks(let matrix): matrix.rows
     }
   }
+  /// Inputs of the map.
   public var columns: Int {
     switch self {
     case .stored(let matrix): matrix.columns
     case .blocks(let matrix): matrix.columns
     }
   }
-  /// How many bytes they take.
+  /// Size in bytes; of blocks, with their scales.
   public var bytes: Int {
     switch self {
     case .stored(let matrix): matrix.bytes
     case .blocks(let matrix): matrix.bytes
     }
   }
-  /// One of these bytes; of blocks, the numbers come before the scales.
+  /// The byte at an offset below `bytes`; of blocks, the numbers come before the scales.
   public func byte(at offset: Int) -> UInt8 {
     switch self {
     case .stored(let matrix): return UnsafeRawBufferPointer(start: matrix.base, count: matrix.bytes)[offset]

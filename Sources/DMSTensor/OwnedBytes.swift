@@ -6,8 +6,10 @@ import Glibc
 /// Large ones ask for huge pages, which streaming through them repays.
 public final class OwnedBytes: @unchecked Sendable {
   private static let hugePage = 2 << 20
+  /// The bytes; valid as long as the object lives.
   public let buffer: UnsafeMutableRawBufferPointer
 
+  /// Memory for `count` bytes, at least one.
   public init(_ count: Int) {
     let isLarge = count >= 2 * Self.hugePage
     buffer = .allocate(byteCount: max(1, count), alignment: isLarge ? Self.hugePage : 64)

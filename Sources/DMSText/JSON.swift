@@ -1,12 +1,11 @@
-// JSON as models' files use it: configurations, safetensors headers, 11 MB tokenizers, tool descriptions in templates.
-// Two ways in: `JSONReader` pulls values from bytes without building anything (a tokenizer's 150,000 entries load in a
-// tenth of a second), `JSON` is the value for everything small. Strict as RFC 8259: no NaN, no comments, no trailing
-// commas, no lone surrogates; order of keys is kept, because templates print it.
+// JSON as models' files use it: configurations, tool descriptions in templates, whatever is small. Large tables are pulled
+// from their bytes by `JSONReader`, which builds nothing. The order of keys is kept, because templates print it. JSONText.swift
+// writes values.
 
 import DMSPlatform
 
-/// A JSON value. Integers that fit `Int` stay exact.
-package enum JSON: Equatable, Sendable {
+/// A JSON value: what a message or a tool may say beyond role and text. Integers that fit `Int` stay exact.
+public enum JSON: Equatable, Sendable {
   case null
   case bool(Bool)
   case integer(Int)
@@ -22,38 +21,49 @@ package enum JSON: Equatable, Sendable {
     try reader.finish()
   }
 
-  package init(parsing text: String, source: String) throws {
+  /// Parses a whole document, strictly (RFC 8259).
+  /// - Parameter source: names it in errors.
+  /// - Throws: `InputError` with the line of what is malformed.
+  public init(parsing text: String, source: String = "JSON") throws {
     var text = text
     self = try text.withUTF8 { try JSON(parsing: UnsafeRawBufferPointer($0), source: source) }
   }
 
-  package init(file path: String) throws {
+  /// Parses a file. Takes several times its size in memory.
+  /// - Throws: `InputError`, as `init(parsing:source:)`, and for a file that cannot be read.
+  public init(file path: String) throws {
     let file = try MappedFile(path: path)
     self = try withExtendedLifetime(file) { try JSON(parsing: file.bytes, source: path) }
   }
 
-  /// The member `key` of an object; `nil` for an absent key and for every other kind of value.
   /// An object by its members.
-  package static func members(_ members: KeyValuePairs<String, JSON>) -> JSON { .object(JSONObject(members)) }
+  public static func members(_ members: KeyValuePairs<String, JSON>) -> JSON { .object(JSONObject(members)) }
 
-  package subscript(key: String) -> JSON? {
+  /// The member `key` of an object; `nil` for an absent key and for every other kind of value.
+  public subscript(key: String) -> JSON? {
     if case .object(let object) = self { object[key] } else { nil }
   }
 
-  package var string: String? { if case .string(let value) = self { value } else { nil } }
-  package var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
-  package var array: [JSON]? { if case .array(let value) = self { value } else { nil } }
-  package var object: JSONObject? { if case .object(let value) = self { value } else { nil } }
-  package var isNull: Bool { self == .null }
+  /// The text of a string; `nil` for every other kind of value, as for those that follow.
+  public var string: String? { if case .string(let value) = self { value } else { nil } }
+  /// The truth of a boolean.
+  public var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+  /// The elements of a list.
+  public var array: [JSON]? { if case .array(let value) = self { value } else { nil } }
+  /// The members of an object.
+  public var object: JSONObject? { if case .object(let value) = self { value } else { nil } }
+  /// Whether it is null.
+  public var isNull: Bool { self == .null }
   /// An integer, also when written `4.0`.
-  package var integer: Int? {
+  public var integer: Int? {
     switch self {
     case .integer(let value): value
     case .number(let value): Int(exactly: value)
     default: nil
     }
   }
-  package var double: Double? {
+  /// The value of a number.
+  public var double: Double? {
     switch self {
     case .integer(let value): Double(value)
     case .number(let value): value
@@ -62,328 +72,59 @@ package enum JSON: Equatable, Sendable {
   }
 }
 
-/// An object that remembers the order of its keys. A repeated key keeps its first place and its last value.
-package struct JSONObject: Equatable, Sendable {
-  package private(set) var keys: [String] = []
-  private var values: [String: JSON] = [:]
+/// An object that remembers the order of its keys. A repeated key keeps its first place and its last value. Keys are the
+/// same when their code points are: Swift's own equality would take two spellings of "é" for one.
+public struct JSONObject: Equatable, Sendable {
+  private var entries: [(key: String, value: JSON)] = []
+  /// By key, where it stands; empty while the object is small enough to be searched.
+  private var places: [ExactText: Int] = [:]
+  private static let mostSearched = 8
 
-  package init() {}
-  package init(_ members: KeyValuePairs<String, JSON>) {
+  /// No members.
+  public init() {}
+  /// Members in their order.
+  public init(_ members: KeyValuePairs<String, JSON>) {
     for (key, value) in members { self[key] = value }
   }
-  package subscript(key: String) -> JSON? {
-    get { values[key] }
+
+  /// In the order of the members.
+  public var keys: [String] { entries.map(\.key) }
+  /// Keys and values, in order.
+  public var members: some Collection<(key: String, value: JSON)> { entries }
+
+  /// The member of a key; setting nil removes it.
+  public subscript(key: String) -> JSON? {
+    get { place(of: key).map { entries[$0].value } }
     set {
-      if values.updateOrRemove(newValue, forKey: key) == nil {
-        if newValue != nil { keys.append(key) }
-      } else if newValue == nil {
-        keys.removeAll { $0 == key }
-      }
-    }
-  }
-  package var members: some Sequence<(key: String, value: JSON)> {
-    keys.lazy.map { (key: $0, value: values[$0] ?? .null) }
-  }
-}
-
-extension Dictionary {
-  /// Stores or removes; returns what was there.
-  fileprivate mutating func updateOrRemove(_ value: Value?, forKey key: Key) -> Value? {
-    if let value { updateValue(value, forKey: key) } else { removeValue(forKey: key) }
-  }
-}
-
-/// A cursor over the bytes of a document. The bytes must outlive it.
-package struct JSONReader {
-  private let bytes: UnsafeBufferPointer<UInt8>
-  private let source: String
-  private var index = 0
-  private var depth = 0
-  /// Deeper documents are refused: the parser recurses, and a stack is finite.
-  private static let deepest = 256
-
-  package init(_ bytes: UnsafeRawBufferPointer, source: String) {
-    self.bytes = bytes.bindMemory(to: UInt8.self)
-    self.source = source
-  }
-
-  package enum Kind { case object, array, string, number, literal }
-
-  /// What comes next, by its first byte.
-  package mutating func peek() throws -> Kind {
-    guard let byte = skippingSpace() else { throw error("the document ends where a value is expected") }
-    switch byte {
-    case UInt8(ascii: "{"): return .object
-    case UInt8(ascii: "["): return .array
-    case UInt8(ascii: "\""): return .string
-    case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return .number
-    case UInt8(ascii: "t"), UInt8(ascii: "f"), UInt8(ascii: "n"): return .literal
-    default: throw error("a value cannot begin with \(character(byte))")
-    }
-  }
-
-  /// Calls `body` for every member; `body` must consume exactly the member's value.
-  package mutating func object(_ body: (inout JSONReader, String) throws -> Void) throws {
-    try container(open: "{", close: "}", named: "an object") { reader in
-      guard reader.skippingSpace() == UInt8(ascii: "\"") else { throw reader.error("a key in quotes is expected") }
-      let key = try reader.string()
-      guard reader.skippingSpace() == UInt8(ascii: ":") else {
-        throw reader.error("a colon is expected after a key")
-      }
-      reader.index += 1
-      try body(&reader, key)
-    }
-  }
-
-  /// As `object`, with the key's bytes instead of a string: for objects of a hundred thousand members. The bytes are valid
-  /// during the call.
-  package mutating func objectBytes(
-    _ body: (inout JSONReader, UnsafeBufferPointer<UInt8>) throws -> Void
-  ) throws {
-    var unescaped: [UInt8] = []
-    try container(open: "{", close: "}", named: "an object") { reader in
-      let plain = try reader.plainStringBytes()
-      if plain == nil {
-        unescaped.removeAll(keepingCapacity: true)
-        try reader.string(into: &unescaped)
-      }
-      guard reader.skippingSpace() == UInt8(ascii: ":") else { throw reader.error("a colon is expected after a key") }
-      reader.index += 1
-      if let plain {
-        try body(&reader, plain)
-      } else {
-        try unescaped.withUnsafeBufferPointer { try body(&reader, $0) }
+      switch (place(of: key), newValue) {
+      case (let place?, let value?): entries[place].value = value
+      case (nil, let value?): append(key, value)
+      // Nothing that is read removes a key: the cost of a new index does not matter.
+      case (let place?, nil):
+        entries.remove(at: place)
+        places = [:]
+        index()
+      case (nil, nil): break
       }
     }
   }
 
-  /// Calls `body` for every element; `body` must consume exactly the element.
-  package mutating func array(_ body: (inout JSONReader) throws -> Void) throws {
-    try container(open: "[", close: "]", named: "an array", body)
+  private mutating func append(_ key: String, _ value: JSON) {
+    entries.append((key, value))
+    if places.isEmpty { index() } else { places[ExactText(key)] = entries.count - 1 }
   }
 
-  private mutating func container(
-    open: Unicode.Scalar, close: Unicode.Scalar, named name: String, _ element: (inout JSONReader) throws -> Void
-  ) throws {
-    guard skippingSpace() == UInt8(ascii: open) else { throw error("\(name) is expected") }
-    index += 1
-    depth += 1
-    guard depth <= Self.deepest else { throw error("nested deeper than \(Self.deepest) levels") }
-    defer { depth -= 1 }
-    if skippingSpace() == UInt8(ascii: close) {
-      index += 1
-      return
-    }
-    while true {
-      try element(&self)
-      let next = skippingSpace()
-      if next == UInt8(ascii: ",") {
-        index += 1
-      } else if next == UInt8(ascii: close) {
-        index += 1
-        return
-      } else {
-        throw error("\",\" or \"\(close)\" is expected")
-      }
-    }
+  private mutating func index() {
+    guard entries.count > Self.mostSearched else { return }
+    for (place, entry) in entries.enumerated() { places[ExactText(entry.key)] = place }
   }
 
-  package mutating func string() throws -> String {
-    if let plain = try plainStringBytes() {
-      guard let text = String(validating: plain, as: UTF8.self) else { throw error("a string is not valid UTF-8") }
-      return text
-    }
-    var unescaped: [UInt8] = []
-    try string(into: &unescaped)
-    guard let text = String(validating: unescaped, as: UTF8.self) else { throw error("a string is not valid UTF-8") }
-    return text
+  private func place(of key: String) -> Int? {
+    places.isEmpty ? entries.firstIndex { $0.key.isIdentical(to: key) } : places[ExactText(key)]
   }
 
-  /// The bytes of a string that has no escapes, in place; `nil`, with nothing consumed, if it has some.
-  package mutating func plainStringBytes() throws -> UnsafeBufferPointer<UInt8>? {
-    guard skippingSpace() == UInt8(ascii: "\"") else { throw error("a string is expected") }
-    var end = index + 1
-    while end < bytes.count {
-      let byte = bytes[end]
-      if byte == UInt8(ascii: "\"") {
-        let plain = UnsafeBufferPointer(rebasing: bytes[(index + 1)..<end])
-        index = end + 1
-        return plain
-      }
-      if byte == UInt8(ascii: "\\") { return nil }
-      if byte < 0x20 { throw error("a control character stands in a string") }
-      end += 1
-    }
-    throw error("a string does not end")
-  }
-
-  /// Appends the unescaped bytes of the next string.
-  package mutating func string(into out: inout [UInt8]) throws {
-    guard skippingSpace() == UInt8(ascii: "\"") else { throw error("a string is expected") }
-    index += 1
-    while index < bytes.count {
-      let byte = bytes[index]
-      index += 1
-      switch byte {
-      case UInt8(ascii: "\""): return
-      case UInt8(ascii: "\\"): try escape(into: &out)
-      case 0..<0x20: throw error("a control character stands in a string")
-      default: out.append(byte)
-      }
-    }
-    throw error("a string does not end")
-  }
-
-  private mutating func escape(into out: inout [UInt8]) throws {
-    guard index < bytes.count else { throw error("a string does not end") }
-    let byte = bytes[index]
-    index += 1
-    switch byte {
-    case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): out.append(byte)
-    case UInt8(ascii: "b"): out.append(0x08)
-    case UInt8(ascii: "f"): out.append(0x0C)
-    case UInt8(ascii: "n"): out.append(0x0A)
-    case UInt8(ascii: "r"): out.append(0x0D)
-    case UInt8(ascii: "t"): out.append(0x09)
-    case UInt8(ascii: "u"):
-      var code = try fourHexDigits()
-      if code & 0xFC00 == 0xD800 {
-        guard index + 1 < bytes.count, bytes[index] == UInt8(ascii: "\\"), bytes[index + 1] == UInt8(ascii: "u") else {
-          throw error("half of a surrogate pair stands alone")
-        }
-        index += 2
-        let low = try fourHexDigits()
-        guard low & 0xFC00 == 0xDC00 else { throw error("half of a surrogate pair stands alone") }
-        code = 0x10000 + ((code & 0x3FF) << 10) + (low & 0x3FF)
-      }
-      guard let scalar = Unicode.Scalar(code) else { throw error("half of a surrogate pair stands alone") }
-      out.append(contentsOf: UTF8.encode(scalar).map { Array($0) } ?? [])
-    default: throw error("unknown escape \\\(character(byte))")
-    }
-  }
-
-  private mutating func fourHexDigits() throws -> UInt32 {
-    guard index + 4 <= bytes.count else { throw error("a string does not end") }
-    var code: UInt32 = 0
-    for offset in 0..<4 {
-      guard let digit = Character(Unicode.Scalar(bytes[index + offset])).hexDigitValue else {
-        throw error("four hexadecimal digits are expected after \\u")
-      }
-      code = code << 4 | UInt32(digit)
-    }
-    index += 4
-    return code
-  }
-
-  package mutating func integer() throws -> Int {
-    guard let value = try value().integer else { throw error("an integer is expected before this point") }
-    return value
-  }
-
-  /// The next value, whole.
-  package mutating func value() throws -> JSON {
-    switch try peek() {
-    case .object:
-      var members = JSONObject()
-      try object { reader, key in members[key] = try reader.value() }
-      return .object(members)
-    case .array:
-      var elements: [JSON] = []
-      try array { reader in elements.append(try reader.value()) }
-      return .array(elements)
-    case .string: return .string(try string())
-    case .number: return try number()
-    case .literal:
-      for (word, value) in [("true", JSON.bool(true)), ("false", .bool(false)), ("null", .null)]
-      where bytes[index...].starts(with: word.utf8) {
-        index += word.utf8.count
-        return value
-      }
-      throw error("true, false or null is expected")
-    }
-  }
-
-  /// Passes over the next value.
-  package mutating func skip() throws {
-    switch try peek() {
-    case .object: try object { reader, _ in try reader.skip() }
-    case .array: try array { reader in try reader.skip() }
-    case .string:
-      if try plainStringBytes() == nil {
-        var ignored: [UInt8] = []
-        try string(into: &ignored)
-      }
-    case .number, .literal: _ = try value()
-    }
-  }
-
-  /// Checks that nothing but space follows.
-  package mutating func finish() throws {
-    guard skippingSpace() == nil else { throw error("more follows after the document's end") }
-  }
-
-  private mutating func number() throws -> JSON {
-    let start = index
-    func digits() -> Int {
-      var count = 0
-      while index + count < bytes.count, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(bytes[index + count]) {
-        count += 1
-      }
-      return count
-    }
-    func next(_ characters: StaticString) -> Bool {
-      index < bytes.count
-        && UnsafeBufferPointer(start: characters.utf8Start, count: characters.utf8CodeUnitCount)
-          .contains(bytes[index])
-    }
-    if next("-") { index += 1 }
-    let whole = digits()
-    guard whole > 0, whole == 1 || bytes[index] != UInt8(ascii: "0") else { throw error("a number is malformed") }
-    index += whole
-    var isInteger = true
-    if next(".") {
-      isInteger = false
-      index += 1
-      let fraction = digits()
-      guard fraction > 0 else { throw error("a number is malformed") }
-      index += fraction
-    }
-    if next("eE") {
-      isInteger = false
-      index += 1
-      if next("+-") { index += 1 }
-      let exponent = digits()
-      guard exponent > 0 else { throw error("a number is malformed") }
-      index += exponent
-    }
-    if isInteger, index - start <= 18 {
-      var value = 0
-      for byte in bytes[start..<index] where byte != UInt8(ascii: "-") { value = value * 10 + Int(byte & 0xF) }
-      return .integer(bytes[start] == UInt8(ascii: "-") ? -value : value)
-    }
-    let text = String(decoding: bytes[start..<index], as: UTF8.self)
-    if isInteger, let value = Int(text) { return .integer(value) }
-    guard let value = Double(text), value.isFinite else { throw error("the number \(text) is out of range") }
-    return .number(value)
-  }
-
-  private mutating func skippingSpace() -> UInt8? {
-    while index < bytes.count {
-      switch bytes[index] {
-      case 0x20, 0x0A, 0x0D, 0x09: index += 1
-      case let byte: return byte
-      }
-    }
-    return nil
-  }
-
-  private func character(_ byte: UInt8) -> String {
-    (0x21..<0x7F).contains(byte) ? "\"\(Unicode.Scalar(byte))\"" : "byte \(byte)"
-  }
-
-  /// An error at the current place.
-  package func error(_ problem: String) -> InputError {
-    let line = 1 + bytes[..<min(index, bytes.count)].count { $0 == 0x0A }
-    return InputError("not valid JSON: \(problem)", at: "\(source), line \(line)")
+  /// Whether both have the same members in the same order.
+  public static func == (left: JSONObject, right: JSONObject) -> Bool {
+    left.entries.elementsEqual(right.entries) { $0.key.isIdentical(to: $1.key) && $0.value == $1.value }
   }
 }

@@ -77,7 +77,7 @@ import Testing
     let llama = try parse(
       ["model_type": #""llama""#], removing: ["max_position_embeddings", "num_key_value_heads", "head_dim"])
     #expect(
-      llama.headDim == 8 && llama.kvHeads == 6 && llama.context == 2048 && llama.eosIDs == [2] && llama.bosID == 1)
+      llama.headDim == 8 && llama.kvHeads == 6 && llama.context == 2048 && llama.eosIDs == [] && llama.bosID == nil)
     #expect(try parse(["model_type": #""llama""#, "eos_token_id": "null"]).eosIDs == [])
     #expect(try parse(["num_key_value_heads": "null"]).kvHeads == 6)
     #expect(

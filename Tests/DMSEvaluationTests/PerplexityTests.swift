@@ -1,6 +1,7 @@
 // Perplexity and divergence, beside the formulas computed once more from a model's logits.
 
 import DMSCheckpoint
+import DMSKernels
 import DMSModel
 import Foundation
 import Testing
@@ -16,11 +17,11 @@ private func engine(
   var loading = Decoder.Options()
   loading.weights = weights
   var options = Engine.Options()
-  options.threads = threads
   options.kvType = .f32
   options.eviction = eviction
   options.context = context
-  return try Engine(Decoder(Checkpoint(folder: "\(fixtures)/\(name)"), loading), options)
+  let machine = try Machine(threads: threads)
+  return try Engine(Decoder(Checkpoint(folder: "\(fixtures)/\(name)"), on: machine, loading), on: machine, options)
 }
 
 private func ids(_ name: String) throws -> [Int] {
@@ -146,11 +147,9 @@ struct PerplexityTests {
     let name = "qwen2-r1-style"
     var options = Perplexity.Options()
     options.window = 16
-    var questions = 0
-    options.isCancelled = {
-      questions += 1
-      return questions == 3
-    }
+    var windows = 0
+    options.progress = { _ in windows += 1 }
+    options.isCancelled = { windows == 2 }
     let result = try Perplexity.measure(ids(name), on: engine(name), options: options)
     #expect(!result.isComplete && result.windows == 2 && result.tokens == 30)
   }

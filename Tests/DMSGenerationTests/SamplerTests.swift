@@ -16,6 +16,22 @@ struct SamplerTests {
     return logits.withUnsafeBufferPointer { logits in (0..<count).map { sampler.next(logits, position: $0) } }
   }
 
+  @Test func suppressedTokensAreNeverChosen() {
+    let logits: [Float] = [1, 5, 4, 3, -2, 4.5]
+    let greedy = options { $0.suppressed = [1, 5, 99, -1] }
+    #expect(draw(greedy, logits, 3) == [2, 2, 2])
+    for topK in [0, 1, 2, 4] {
+      for topP in [0.5, 1] {
+        let sampled = options {
+          ($0.temperature, $0.topK, $0.topP, $0.suppressed) = (1.5, topK, topP, [1, 2, 5])
+        }
+        #expect(Set(draw(sampled, logits, 200)).isDisjoint(with: [1, 2, 5]))
+      }
+    }
+    let all = options { ($0.temperature, $0.suppressed) = (1, Array(0..<6)) }
+    #expect(draw(all, logits, 1) == [0], "some token must be")
+  }
+
   /// The tokens that may be drawn, by the definitions: sort, cut, cut, cut.
   private func allowed(_ options: SamplingOptions, _ logits: [Float]) -> Set<Int> {
     var order = logits.indices.sorted { (logits[$1], $0) < (logits[$0], $1) }

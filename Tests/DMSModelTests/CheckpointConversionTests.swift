@@ -1,6 +1,7 @@
 // A checkpoint that was written in another form is the model that loading would have made of it.
 
 import DMSCheckpoint
+import DMSKernels
 import DMSModel
 import DMSTensor
 import Foundation
@@ -26,8 +27,7 @@ struct CheckpointConversionTests {
   func aWrittenFormIsTheLoadedOneToTheLastBit(fixture: Fixture, format: WeightFormat) throws {
     try withFolder { folder in
       let ids = try #require(fixture.integers("input_ids"))
-      var conversion = CheckpointConversion(to: format)
-      conversion.threads = 2
+      var conversion = try CheckpointConversion(to: format, on: Machine(threads: 2))
       var shares: [Double] = []
       conversion.progress = { shares.append($0) }
       let bytes = try conversion.write(Checkpoint(folder: fixture.folder), to: folder + "/written")
@@ -41,7 +41,7 @@ struct CheckpointConversionTests {
       // A written type is announced, and the fixtures choose the rotary type by what is announced.
       var options = Decoder.Options()
       options.rotaryType = source.storedType == .bf16 ? .bf16 : .f32
-      let mapped = try Decoder(checkpoint, options)
+      let mapped = try Decoder(checkpoint, on: Machine(threads: 2), options)
       let loaded = try fixture.decoder(format)
       #expect(mapped.fingerprint == loaded.fingerprint)
       #expect(mapped.stepBytes == loaded.stepBytes)
@@ -53,7 +53,7 @@ struct CheckpointConversionTests {
       for other in WeightFormat.allCases where isBlocks && other != format && other != .asStored {
         var options = Decoder.Options()
         options.weights = other
-        #expect(throws: (any Error).self) { try Decoder(checkpoint, options) }
+        #expect(throws: (any Error).self) { try Decoder(checkpoint, on: Machine(threads: 2), options) }
       }
     }
   }
@@ -61,7 +61,8 @@ struct CheckpointConversionTests {
   @Test(arguments: Fixture.all)
   func blocksLieWhereTheyAreReadFast(fixture: Fixture) throws {
     try withFolder { folder in
-      _ = try CheckpointConversion(to: .q8).write(Checkpoint(folder: fixture.folder), to: folder + "/q8")
+      _ = try CheckpointConversion(to: .q8, on: Machine(threads: 2)).write(
+        Checkpoint(folder: fixture.folder), to: folder + "/q8")
       let file = try SafetensorsFile(path: folder + "/q8/model.safetensors")
       let blocks = file.names.filter { $0.hasSuffix(".blocks") }
       #expect(!blocks.isEmpty)
@@ -80,7 +81,7 @@ struct CheckpointConversionTests {
   @Test func cancellingLeavesNothing() throws {
     try withFolder { folder in
       let fixture = try #require(Fixture.all.first)
-      var conversion = CheckpointConversion(to: .q8)
+      var conversion = try CheckpointConversion(to: .q8, on: Machine(threads: 2))
       var questions = 0
       conversion.isCancelled = {
         questions += 1

@@ -36,7 +36,7 @@ struct Fixture: CustomTestStringConvertible {
     var options = Decoder.Options()
     options.weights = weights
     options.rotaryType = checkpoint.configuration.storedType == .bf16 ? .bf16 : .f32
-    return try Decoder(checkpoint, options)
+    return try Decoder(checkpoint, on: Machine(threads: 2), options)
   }
 
   func floats(_ name: String) -> [Float]? {
@@ -66,13 +66,11 @@ final class Run: ForwardObserver {
     chunk: Int = 512, instructions: InstructionSet? = nil
   ) throws {
     var options = Engine.Options()
-    options.threads = threads
     options.eviction = eviction
     options.kvType = kvType
     options.context = context
     options.chunk = chunk
-    options.instructions = instructions
-    engine = try Engine(decoder, options)
+    engine = try Engine(decoder, on: Machine(threads: threads, instructions: instructions), options)
     cache = try engine.makeCache()
     decisionLogits = Array(repeating: [], count: decoder.configuration.layers)
     engine.observer = self

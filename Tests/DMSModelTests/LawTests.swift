@@ -212,8 +212,7 @@ struct LawTests {
     let decoder = try fixture.decoder()
     var options = Engine.Options()
     options.batch = 3
-    options.threads = 2
-    let engine = try Engine(decoder, options)
+    let engine = try Engine(decoder, on: Machine(threads: 2), options)
     let caches = try (0..<3).map { _ in try engine.makeCache() }
     let prompts = (0..<3).map { ids(20 + 17 * $0, seed: UInt64($0), below: decoder.configuration.vocabulary) }
     for (cache, prompt) in zip(caches, prompts) { try engine.prefill(prompt, into: cache) }
@@ -296,12 +295,12 @@ struct LawTests {
       let metadata = "{\"config\":{\"window_size\":\(window),\"alpha_scale\":\(scale),\"alpha_offset\":\(offset)}}"
       try metadata.write(toFile: folder + "/dms_metadata.json", atomically: true, encoding: .utf8)
     }
-    try body(Decoder(Checkpoint(folder: folder)))
+    try body(Decoder(Checkpoint(folder: folder), on: Machine(threads: 2)))
   }
 }
 
 /// SplitMix64.
-struct SplitMix {
+struct SplitMix: RandomNumberGenerator {
   private var state: UInt64
   init(seed: UInt64) { state = seed }
   mutating func next() -> UInt64 {

@@ -83,6 +83,6 @@ struct FileTests {
     // What it leaves: a lock file that nobody holds.
     try writeAtomically([], to: scratch.path + "/.talk.lock")
     let lock = try FileLock(file: path)
-    withExtendedLifetime(lock) { #expect(throws: InputError.self) { try FileLock(file: path) } }
+    withExtendedLifetime(lock) { _ = #expect(throws: InputError.self) { try FileLock(file: path) } }
   }
 }

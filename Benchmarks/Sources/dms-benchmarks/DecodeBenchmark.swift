@@ -17,23 +17,24 @@ struct DecodeBenchmark: ParsableCommand {
   func run() throws {
     let threads = threads > 0 ? threads : Topology.allowedProcessors().count
     printProvenance(threads: threads)
-    let memory = try MemoryBandwidth(threads: threads)
+    let machine = try Machine(threads: threads)
+    // Threads of its own: they sleep while the engine's work.
+    let memory = try MemoryBandwidth(on: Machine(threads: threads))
     for name in types.split(separator: ",") {
       guard let type = ElementType(rawValue: String(name)) else { throw ValidationError("unknown type \(name)") }
       let folder = "/tmp/dms-benchmark-\(getpid())-\(name)"
       defer { _ = output(of: "rm -r '\(folder)'") }
       let random = try RandomCheckpoint(type: type, folder: folder)
-      try measure(random, type, threads, memory)
+      try measure(random, type, machine, memory)
     }
   }
 
-  private func measure(_ random: RandomCheckpoint, _ type: ElementType, _ threads: Int, _ memory: MemoryBandwidth)
+  private func measure(_ random: RandomCheckpoint, _ type: ElementType, _ machine: Machine, _ memory: MemoryBandwidth)
     throws
   {
     var options = Engine.Options()
-    options.threads = threads
     options.context = 1024
-    let engine = try Engine(Decoder(Checkpoint(folder: random.folder)), options)
+    let engine = try Engine(Decoder(Checkpoint(folder: random.folder), on: machine), on: machine, options)
     let cache = try engine.makeCache()
     try engine.prefill(Array(1...16), into: cache)
     for id in 1...8 { try engine.decode(id, in: cache) }

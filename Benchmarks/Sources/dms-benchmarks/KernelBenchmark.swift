@@ -3,6 +3,9 @@
 
 import ArgumentParser
 import DMS
+import DMSKernels
+import DMSPlatform
+import DMSTensor
 
 struct KernelBenchmark: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -15,7 +18,7 @@ struct KernelBenchmark: ParsableCommand {
     let threads = threads > 0 ? threads : Topology.allowedProcessors().count
     printProvenance(threads: threads)
     let pool = try ThreadPool(threads: threads)
-    let memory = try MemoryBandwidth(threads: threads)
+    let memory = MemoryBandwidth(on: pool)
     for instructions in InstructionSet.available {
       for format in BlockFormat.allCases {
         let product = BlockProducts(format, pool)

@@ -13,12 +13,13 @@ struct SparseBenchmark: ParsableCommand {
   @Option(help: "Seed of the tokens.") var seed: UInt64 = 1
 
   func run() throws {
-    let decoder = try Decoder(Checkpoint(folder: model))
+    let machine = try Machine()
+    let decoder = try Decoder(Checkpoint(folder: model), on: machine)
     var options = Engine.Options()
     options.context = tokens + 1000
     options.kvType = .f32
-    let engine = try Engine(decoder, options)
-    printProvenance(threads: engine.threads)
+    let engine = try Engine(decoder, on: machine, options)
+    printProvenance(threads: machine.threads)
     let cache = try engine.makeCache()
     var state = seed
     let ids = (0..<tokens).map { _ in

@@ -2,11 +2,15 @@
 
 import DMSPlatform
 
+/// A problem with its answer, and the reasoning that leads there.
 public struct Problem: Sendable, Equatable {
+  /// The task that it is of.
   public let task: SyntheticTask
+  /// Facts among other sentences, and the question; only the question in a conversation's later problems.
   public let prompt: String
-  /// Every step in writing.
+  /// Every step to the answer in writing.
   public let reasoning: String
+  /// The right answer, as it is to be written.
   public let answer: String
 
   /// What a model that thinks before it answers writes. Every name stands after a space, so that it is always the same token.
@@ -24,7 +28,7 @@ public enum SyntheticTask: String, Sendable, CaseIterable {
   /// Every fact, in another order.
   case recital
 
-  /// Those that ask for something; a recital is for practice.
+  /// The tasks that ask for something; a recital is for practice.
   public static let questions: [SyntheticTask] = [.retrieval, .tracking, .sums]
 
   /// The problem of a seed and an index: always the same one.

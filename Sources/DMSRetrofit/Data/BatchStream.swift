@@ -10,16 +10,21 @@ public struct BatchCursor: Sendable, Equatable {
   /// For each source the next item, counted over all rounds through it, and the next of its documents.
   public var sources: [Place]
 
+  /// Where a source stands.
   public struct Place: Sendable, Equatable {
+    /// Counted over all rounds.
     public var item = 0
+    /// Of the item.
     public var document = 0
   }
 }
 
+/// A stream of batches from several sources.
 public final class BatchStream {
   private let sources: [(source: any DataSource, weight: Double)]
   private let seed: UInt64
   private let isHeldOut: Bool
+  /// Where it stands; setting it goes there.
   public var cursor: BatchCursor
   /// An item's documents as they were asked for, until the item is done with.
   private var open: [Open?]
@@ -35,6 +40,8 @@ public final class BatchStream {
   private static let heldOutShare = 50
   /// An item may have no document that fits; so many in a row are an error.
   private static let mostEmpty = 10_000
+  /// More than any run comes to, and far from where counting ends.
+  private static let mostItems = 1 << 62
 
   /// - Parameters:
   ///   - sources: with the share of documents that each is to give.
@@ -101,6 +108,31 @@ public final class BatchStream {
     throw InputError(
       "no document of \(length) tokens or less with something to predict among \(Self.mostEmpty)",
       remedy: "make the sequences longer; or the chat template does not show answers as they were: score everything")
+  }
+
+  /// What of a cursor cannot be where streams stand that have given these stages' documents; `nil`: it can be.
+  ///
+  /// - Throws: `InputError` for an item that cannot be read.
+  func impossible(_ cursor: BatchCursor, after stages: [Recipe.Stage]) throws -> (key: String, problem: String)? {
+    guard cursor.sources.count == sources.count else {
+      return ("items", "\(cursor.sources.count) of them for \(sources.count) sources of data")
+    }
+    // A document is asked for twice at most, the second time for the sequence that it fits, and each time some are passed over.
+    let most = 2 * Double(cursor.documents + 1) * Double(Self.mostEmpty)
+    for (source, place) in cursor.sources.enumerated() {
+      guard Double(place.item) <= most, place.item <= Self.mostItems else {
+        return ("items", "\(place.item) after \(cursor.documents) documents")
+      }
+      guard place.document > 0 else { continue }
+      let item = item(place.item, of: source)
+      let documents = try stages.map {
+        try sources[source].source.documents(of: item, longest: $0.length, size: $0.size).count
+      }
+      guard let count = documents.max(), place.document <= count else {
+        return ("places", "\(place.document) of an item of at most \(documents.max() ?? 0) documents")
+      }
+    }
+    return nil
   }
 
   /// The item at a place of the shuffled rounds.

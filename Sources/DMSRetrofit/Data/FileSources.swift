@@ -33,8 +33,10 @@ public final class TextSource: DataSource {
     self.blocks = blocks
   }
 
+  /// Blocks of the text.
   public var items: Int? { blocks.count }
 
+  /// Documents of an item, cut at `longest` tokens.
   public func documents(of item: Int, longest: Int, size: ClosedRange<Int>?) throws -> [Document] {
     let bytes = UnsafeRawBufferPointer(rebasing: file.bytes[blocks[item]])
     guard let text = String(validating: bytes, as: UTF8.self) else {
@@ -69,12 +71,17 @@ public final class LinesSource: DataSource {
       start = end + 1
     }
     guard !lines.isEmpty else { throw InputError("empty", at: path, remedy: "give examples to learn from") }
+    guard lines.count <= Int32.max else {
+      throw InputError("\(lines.count) lines are too many", at: path, remedy: "give several files as several sources")
+    }
     self.lines = lines
     for item in lines.indices { _ = try content(of: item) }
   }
 
+  /// Lines that are not empty.
   public var items: Int? { lines.count }
 
+  /// Documents of an item, cut at `longest` tokens.
   public func documents(of item: Int, longest: Int, size: ClosedRange<Int>?) throws -> [Document] {
     switch try content(of: item) {
     case .text(let text):

@@ -27,20 +27,20 @@ final class TrainingData {
       let sources = try recipe.data.map { entry -> (source: any DataSource, weight: Double) in
         switch entry.origin {
         case .text(let path): (try TextSource(path: path, tokenizer), entry.weight)
-        case .lines(let path): (try LinesSource(path: path, tokenizer, template, entry.scored), entry.weight)
-        case .task(let task, let questions):
+        case .lines(let path, let scored): (try LinesSource(path: path, tokenizer, template, scored), entry.weight)
+        case .task(let task, let questions, let scored):
           (
             TaskSource(
               task, questions: questions, seed: seed, tokenizer,
               try template.orThrow(
-                InputError("no chat template for problems", at: model, remedy: "add a chat_template")), entry.scored),
+                InputError("no chat template for problems", at: model, remedy: "add a chat_template")), scored),
             entry.weight
           )
         }
       }
       return BatchStream(sources, seed: recipe.seed, isHeldOut: isHeldOut)
     }
-    ignored = recipe.kind == .pretrain ? nil : tokenizer.eosID
+    ignored = recipe.divergence == nil ? nil : tokenizer.eosID
     training = try stream(seed: recipe.seed, isHeldOut: false)
     let stage = recipe.stages[recipe.stages.count - 1]
     heldOut = try stream(seed: recipe.seed ^ Self.heldOutSeed, isHeldOut: true).next(
@@ -48,10 +48,23 @@ final class TrainingData {
     ).ignoring(ignored)
   }
 
+  /// Of what is held out one can see what documents are like. In one no longer than the window and a token nothing that is
+  /// evicted is ever missed.
+  func warning(_ recipe: Recipe) -> String? {
+    guard let window = recipe.eviction?.settings.window, heldOut.longestDocument <= window + 1 else { return nil }
+    return "none of \(heldOut.documents.count) held-out documents is longer than the window of \(window) tokens: "
+      + "nothing can be learnt; give longer documents, or lower eviction.window"
+  }
+
   /// Where the next step's sequences stand.
   var cursor: BatchCursor {
     get { training.cursor }
     set { training.cursor = newValue }
+  }
+
+  /// What of a cursor cannot be after these stages.
+  func impossible(_ cursor: BatchCursor, after stages: [Recipe.Stage]) throws -> (key: String, problem: String)? {
+    try training.impossible(cursor, after: stages)
   }
 
   /// The sequences of the next step.

@@ -8,8 +8,8 @@ import Glibc
 ///
 /// Besides its role and text it keeps whatever else the message said (tool calls, reasoning, a name), for the template.
 public struct ChatMessage: Sendable, Equatable {
-  /// All members, as the template sees them.
-  package var members: JSONObject
+  /// All members, as the template sees them: `reasoning_content`, `tool_calls`, `name` and whatever else it knows.
+  public var members: JSONObject
 
   /// - Parameters:
   ///   - role: As the checkpoint's template knows it: usually `system`, `user`, `assistant` or `tool`.
@@ -20,13 +20,14 @@ public struct ChatMessage: Sendable, Equatable {
 
   /// A message as clients send it; its content may be absent, null, or a list of parts.
   /// - Throws: `InputError` if there is no role.
-  package init(_ members: JSONObject) throws {
+  public init(_ members: JSONObject) throws {
     guard members["role"]?.string != nil else {
       throw InputError("a message has no role", remedy: "give it a \"role\" such as \"user\"")
     }
     self.members = members
   }
 
+  /// Who speaks.
   public var role: String {
     get { members["role"]?.string ?? "" }
     set { members["role"] = .string(newValue) }
@@ -103,16 +104,18 @@ public struct ChatTemplate: Sendable {
   /// Takes microseconds per message; the text is as long as the conversation and the template's frame around each message.
   /// - Parameters:
   ///   - addGenerationPrompt: Ends the prompt with the opening of the assistant's turn.
+  ///   - tools: What the model may call; `nil` offers nothing.
   ///   - thinking: Switches thinking on or off in templates that have the switch (`enable_thinking`); `nil` leaves it alone.
   ///   - bosToken: The text of the token that begins a sequence, `nil` if the tokenizer has none.
   ///   - eosToken: The text of the token that ends a sequence, `nil` if the tokenizer has none.
   /// - Throws: `InputError` where the template fails or refuses the conversation, with its line.
   public func render(
-    messages: [ChatMessage], addGenerationPrompt: Bool, thinking: Bool? = nil, bosToken: String?, eosToken: String?
+    messages: [ChatMessage], addGenerationPrompt: Bool, thinking: Bool? = nil, tools: ToolDescriptions? = nil,
+    bosToken: String?, eosToken: String?
   ) throws -> String {
     try render(
-      messages: messages, addGenerationPrompt: addGenerationPrompt, thinking: thinking, tools: nil,
-      bosToken: bosToken, eosToken: eosToken)
+      messages: messages, addGenerationPrompt: addGenerationPrompt, thinking: thinking, tools: tools?.json,
+      bosToken: bosToken, eosToken: eosToken, variables: JSONObject())
   }
 
   /// As above, with descriptions of tools.

@@ -8,9 +8,6 @@ extension String {
     self = String(view)
   }
 
-  /// Equal code point by code point.
-  func isIdentical(to other: String) -> Bool { self == other && utf8.elementsEqual(other.utf8) }
-
   /// Python's order: by code point, which is the order of UTF-8 bytes.
   func precedes(_ other: String) -> Bool { utf8.lexicographicallyPrecedes(other.utf8) }
 

@@ -136,7 +136,7 @@ struct TemplateDictionary: Sendable {
   }
 }
 
-/// A key. Text is the same when its code points are: Swift's equality would take two spellings of "é" for one.
+/// A key. Text is the same when its code points are.
 enum TemplateKey: Hashable, Sendable {
   case none
   case bool(Bool)
@@ -176,8 +176,7 @@ enum TemplateKey: Hashable, Sendable {
   func hash(into hasher: inout Hasher) {
     switch self {
     case .none, .bool, .integer: hasher.combine(number)
-    // Texts that are identical are equal, so that Swift's own hash serves.
-    case .string(let value): hasher.combine(value)
+    case .string(let value): hasher.combine(ExactText(value))
     }
   }
 }

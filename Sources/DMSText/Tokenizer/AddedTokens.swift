@@ -19,25 +19,16 @@ struct AddedToken: Sendable {
 /// Finds added tokens in text.
 struct AddedTokenFinder: Sendable {
   private let tokens: [AddedToken]
-  /// Content to place in `tokens`.
-  private var contents: ByteTable
-  /// By first byte: the lengths of the contents that begin with it, longest first.
-  private var lengths: [[Int]] = Array(repeating: [], count: 256)
+  /// The contents backwards: the text is read from its end, so that the longest content that is found anywhere is the
+  /// longest one that begins there.
+  private let automaton: ByteAutomaton
 
   var isEmpty: Bool { tokens.isEmpty }
 
+  /// Of equal contents the first counts.
   init(_ tokens: [AddedToken]) {
     self.tokens = tokens
-    contents = ByteTable(expecting: tokens.count)
-    for (place, token) in tokens.enumerated() {
-      var content = token.content
-      content.withUTF8 { content in
-        guard let first = content.first else { return }
-        _ = contents.insert(content, id: place)
-        lengths[Int(first)].append(content.count)
-      }
-    }
-    lengths = lengths.map { Array(Set($0)).sorted(by: >) }
+    automaton = ByteAutomaton(tokens.lazy.map { $0.content.utf8.reversed() })
   }
 
   enum Piece {
@@ -50,12 +41,11 @@ struct AddedTokenFinder: Sendable {
     guard !isEmpty else { return text.isEmpty ? [] : [.text(0..<text.count)] }
     var pieces: [Piece] = []
     var (plain, index) = (0, 0)
-    while index < text.count {
-      guard let (token, length) = match(text, index) else {
-        index += 1
-        continue
-      }
-      var (begin, end) = (index, index + length)
+    // A run of white space that was passed, so that none is passed twice.
+    var space = 0..<0
+    for (start, place) in matches(text).reversed() where start >= index {
+      let token = tokens[place]
+      var (begin, end) = (start, start + token.content.utf8.count)
       index = end
       guard parseSpecial || !token.isSpecial else { continue }
       if token.isSingleWord, isWord(text.scalar(before: begin)) || isWord(text.scalar(at: end)) { continue }
@@ -63,26 +53,35 @@ struct AddedTokenFinder: Sendable {
         while begin > plain, let space = text.scalar(before: begin), space.properties.isWhitespace {
           begin -= UTF8.width(space)
         }
+        // The token before may have taken the space that this one begins with.
+        begin = max(begin, plain)
       }
       if token.stripsRight {
-        while let space = text.scalar(at: end), space.properties.isWhitespace { end += UTF8.width(space) }
+        if !space.contains(end) {
+          let start = end
+          while let space = text.scalar(at: end), space.properties.isWhitespace { end += UTF8.width(space) }
+          space = start..<end
+        }
+        end = max(end, space.contains(end) ? space.upperBound : end)
       }
-      // The token before may have taken the space that this one begins with.
       if begin > plain { pieces.append(.text(plain..<begin)) }
-      pieces.append(.token(token.id))
-      plain = max(plain, end)
+      // A token of white space of which nothing is left is none. One that strips nothing gives back what it does not cover.
+      if begin < end { pieces.append(.token(token.id)) }
+      plain = begin < end ? end : plain
     }
     if plain < text.count { pieces.append(.text(plain..<text.count)) }
     return pieces
   }
 
-  private func match(_ text: UnsafeBufferPointer<UInt8>, _ index: Int) -> (AddedToken, length: Int)? {
-    for length in lengths[Int(text[index])] where length <= text.count - index {
-      if let place = contents.id(of: UnsafeBufferPointer(rebasing: text[index..<index + length])) {
-        return (tokens[place], length)
-      }
+  /// Where contents begin, from the text's end, and the place of the longest one there.
+  private func matches(_ text: UnsafeBufferPointer<UInt8>) -> [(start: Int, place: Int)] {
+    var matches: [(start: Int, place: Int)] = []
+    var state = 0
+    for index in text.indices.reversed() {
+      state = automaton.next(state, text[index])
+      if let place = automaton.match(state) { matches.append((index, place)) }
     }
-    return nil
+    return matches
   }
 
   private func isWord(_ scalar: Unicode.Scalar?) -> Bool {

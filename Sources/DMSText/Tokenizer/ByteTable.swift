@@ -31,6 +31,12 @@ struct ByteStrings: Sendable {
 
   mutating func insert(_ token: [UInt8], id: Int) -> Bool { token.withUnsafeBufferPointer { insert($0, id: id) } }
 
+  /// Gives an id other bytes, or its first ones.
+  mutating func replace(_ token: [UInt8], id: Int) -> Bool {
+    if contains(id) { ranges[id] = UInt32.max..<UInt32.max }
+    return insert(token, id: id)
+  }
+
   /// The bytes of a token; none for an id that has no token.
   func withBytes<Result>(of id: Int, _ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
     bytes.withUnsafeBufferPointer { all in

@@ -1,5 +1,6 @@
 // Ids to text, one by one, as they are generated: a character appears when its last byte has come, never half of it.
 
+/// Text of ids that come one by one: whole characters only.
 public struct TokenDecoder: Sendable {
   private let tokenizer: Tokenizer
   private let skippingSpecial: Bool
@@ -18,6 +19,9 @@ public struct TokenDecoder: Sendable {
     case .ofFirstToken: (spaces, ofFirstToken) = (.max, true)
     }
   }
+
+  /// Whether a character is under way.
+  package var isInsideCharacter: Bool { !pending.isEmpty }
 
   /// The text that one more id completes; empty for an id without a token.
   public mutating func append(_ id: Int) -> String {

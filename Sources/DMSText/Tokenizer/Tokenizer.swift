@@ -6,11 +6,14 @@ import DMSPlatform
 /// A checkpoint's tokenizer. Immutable; any number of threads may use it.
 public final class Tokenizer: Sendable {
   private let definition: TokenizerDefinition
-  private let special: Set<Int>
+  /// Control tokens as the files write them.
+  private let special: [Int: String]
   /// Added tokens as they stand in the text, and those that are looked for after normalisation.
   private let early: AddedTokenFinder
   private let late: AddedTokenFinder
+  /// The token that begins a sequence.
   public let bosID: Int?
+  /// The token that ends a sequence.
   public let eosID: Int?
 
   /// Reads `tokenizer.json`, or `vocab.json` and `merges.txt`, and `tokenizer_config.json` where it exists.
@@ -21,10 +24,11 @@ public final class Tokenizer: Sendable {
 
   init(_ definition: TokenizerDefinition) {
     self.definition = definition
-    special = Set(definition.added.filter(\.isSpecial).map(\.id))
-    early = AddedTokenFinder(definition.added.filter { !$0.isNormalized })
+    let added = definition.added
+    special = Dictionary(uniqueKeysWithValues: added.filter(\.isSpecial).map { ($0.id, $0.content) })
+    early = AddedTokenFinder(added.filter { !$0.isNormalized })
     late = AddedTokenFinder(
-      definition.added.filter(\.isNormalized).map { token in
+      added.filter(\.isNormalized).map { token in
         var token = token
         let normal = definition.normalizers.reduce(Array(token.content.utf8)) { $1.apply($0) }
         token.content = String(decoding: normal, as: UTF8.self)
@@ -36,22 +40,26 @@ public final class Tokenizer: Sendable {
 
   /// The text of the token that begins or ends a sequence, as the checkpoint names it.
   public var bosToken: String? { definition.bosToken }
+  /// The text of the token that ends a sequence, as the checkpoint names it.
   public var eosToken: String? { definition.eosToken }
 
   /// One more than the largest id that has a token.
-  public var vocabularySize: Int { definition.decoded.count }
+  public var vocabularySize: Int { definition.vocabulary.decoded.count }
 
   /// The id of a token as the checkpoint's files write it: `<|im_end|>`, `<s>`, `▁the`, `Ġthe`.
   public func id(of token: String) -> Int? { definition.id(of: token) }
 
   /// Whether an id is a control token.
-  public func isSpecial(_ id: Int) -> Bool { special.contains(id) }
+  public func isSpecial(_ id: Int) -> Bool { special[id] != nil }
+
+  /// A control token as the checkpoint's files write it; `nil` for every other id.
+  public func specialToken(_ id: Int) -> String? { special[id] }
 
   /// The bytes that an id stands for; none for an id without a token. They need not be whole characters.
   public func bytes(of id: Int) -> [UInt8] { withBytes(of: id) { Array($0) } }
 
   func withBytes<Result>(of id: Int, _ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
-    definition.decoded.withBytes(of: id, body)
+    definition.vocabulary.decoded.withBytes(of: id, body)
   }
 
   var leadingSpace: TokenDecoding.LeadingSpace { definition.decoding.leading }

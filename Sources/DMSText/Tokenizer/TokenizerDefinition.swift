@@ -11,61 +11,40 @@ struct TokenizerDefinition: Sendable {
     case sentencePiece(SentencePiece)
   }
 
-  /// Tokens as encoding sees them, and as they decode.
-  private(set) var vocabulary: ByteTable
-  private(set) var decoded: ByteStrings
+  private(set) var vocabulary: Vocabulary
   private(set) var merges: MergeTable
   private(set) var model: Model
   /// Whether a word that is a token is that token, whatever merging would make of it.
   private(set) var ignoresMerges = false
   private(set) var decoding: TokenDecoding
   private(set) var normalizers: [Normalizer] = []
-  private(set) var added: [AddedToken] = []
+  private var addedVocabulary = AddedVocabulary()
   /// Ids around a text when special tokens are asked for.
   private(set) var prefix: [Int] = []
   private(set) var suffix: [Int] = []
   private(set) var bosToken: String?
   private(set) var eosToken: String?
 
-  static let largestID = 1 << 24
+  /// As large as a model's vocabulary can be.
+  static let largestID = 1 << 22
+
+  /// Added tokens in the order of their ids.
+  var added: [AddedToken] { addedVocabulary.tokens.values.sorted { $0.id < $1.id } }
 
   /// The id of a token as the files write it: `<s>`, `▁the`, `Ġthe`.
-  func id(of token: String) -> Int? {
-    if let added = added.first(where: { $0.content.utf8.elementsEqual(token.utf8) }) { return added.id }
-    guard case .byteLevel = model else { return vocabulary.id(of: token) }
-    var token = token
-    var bytes: [UInt8] = []
-    token.withUTF8 { if !ByteAlphabet.decode($0, into: &bytes) { bytes = Array($0) } }
-    return bytes.withUnsafeBufferPointer { vocabulary.id(of: $0) }
-  }
+  func id(of token: String) -> Int? { addedVocabulary.id(of: token) ?? vocabulary.id(of: token) }
 
   init(folder: String) throws {
-    let configPath = folder + "/tokenizer_config.json"
-    let config = access(configPath, F_OK) == 0 ? try JSON(file: configPath) : .object(JSONObject())
+    let configuration = try TokenizerConfiguration(folder: folder)
     if access(folder + "/tokenizer.json", F_OK) == 0 {
-      try self.init(file: folder + "/tokenizer.json")
+      try self.init(file: folder + "/tokenizer.json", configuration)
     } else if access(folder + "/vocab.json", F_OK) == 0, access(folder + "/merges.txt", F_OK) == 0 {
-      try self.init(vocabularyAndMerges: folder, config: config)
+      try self.init(vocabularyAndMerges: folder, configuration)
     } else {
       throw InputError(
         "neither tokenizer.json nor vocab.json with merges.txt", at: folder,
         remedy: "download the checkpoint's tokenizer, or give token ids")
     }
-    let map = try Self.specialTokensMap(folder)
-    func token(_ key: String) -> String? {
-      let value = config[key] ?? map[key]
-      return value?.string ?? value?["content"]?.string
-    }
-    bosToken = token("bos_token")
-    eosToken = token("eos_token")
-    if prefix.isEmpty, config["add_bos_token"]?.bool ?? false, let id = bosToken.flatMap(id(of:)) { prefix = [id] }
-    if suffix.isEmpty, config["add_eos_token"]?.bool ?? false, let id = eosToken.flatMap(id(of:)) { suffix = [id] }
-  }
-
-  /// Where `tokenizer_config.json` says nothing, this file names the special tokens.
-  private static func specialTokensMap(_ folder: String) throws -> JSON {
-    let path = folder + "/special_tokens_map.json"
-    return access(path, F_OK) == 0 ? try JSON(file: path) : .null
   }
 
   /// Maps one of the tables. Places in it are 32 bits wide.
@@ -75,8 +54,9 @@ struct TokenizerDefinition: Sendable {
     return file
   }
 
-  /// Reads `tokenizer.json`.
-  init(file path: String) throws {
+  /// Reads `tokenizer.json`. What stands around a text is said there alone: add_bos_token and add_eos_token count for
+  /// tokenizers without that file.
+  private init(file path: String, _ configuration: TokenizerConfiguration) throws {
     let file = try Self.table(path)
     // The readers point into the mapping.
     defer { withExtendedLifetime(file) {} }
@@ -107,11 +87,13 @@ struct TokenizerDefinition: Sendable {
       throw InputError("the model has no vocab and merges", at: path, remedy: "supported are BPE tokenizers")
     }
     try self.init(
-      parts: .object(parts), model: .object(model), vocabulary: vocabularyReader, merges: mergesReader, source: path)
+      parts: .object(parts), model: .object(model), vocabulary: vocabularyReader, merges: mergesReader, configuration,
+      source: path)
   }
 
   private init(
-    parts: JSON, model settings: JSON, vocabulary: JSONReader, merges: JSONReader, source: String
+    parts: JSON, model settings: JSON, vocabulary: JSONReader, merges: JSONReader,
+    _ configuration: TokenizerConfiguration, source: String
   ) throws {
     guard settings["type"]?.string ?? "BPE" == "BPE" else {
       throw InputError(
@@ -124,42 +106,68 @@ struct TokenizerDefinition: Sendable {
     guard settings["dropout"]?.double ?? 0 == 0 else {
       throw InputError("dropout is not supported", at: source, remedy: "set it to null: it is for training")
     }
-    added = try Self.addedTokens(parts["added_tokens"], source)
     normalizers = try Self.normalizers(parts["normalizer"], source)
     let splitting = try PreTokenizer(parts["pre_tokenizer"], source)
     decoding = try TokenDecoding(parts["decoder"], isByteLevel: splitting.isByteLevel, source)
-    var tables = try VocabularyReader(
-      added: added, normalizers: normalizers, isByteLevel: splitting.isByteLevel, decoding: decoding, source: source)
+    var tables = VocabularyReader(isByteLevel: splitting.isByteLevel, decoding: decoding, source: source)
     var vocabulary = vocabulary
     try tables.read(vocabulary: &vocabulary)
     try tables.read(merges: merges)
     self.vocabulary = tables.vocabulary
-    decoded = tables.decoded
     self.merges = tables.merges
-    model = try splitting.model(settings, tables.vocabulary, source)
+    model = try splitting.model(settings, tables.vocabulary.tokens, source)
     ignoresMerges = settings["ignore_merges"]?.bool ?? false
-    try readPostProcessor(parts["post_processor"], source)
+
+    let fileTokens = try Self.addedTokens(parts["added_tokens"], tables.vocabulary, source)
+    let isByteLevel = ["normalizer", "pre_tokenizer", "post_processor", "decoder"].contains {
+      parts[$0]?.line.utf8.contains("\"ByteLevel\"".utf8) ?? false
+    }
+    let kind = configuration.tokenizerClass(isByteLevel: isByteLevel)
+    if kind.keepsFileTokens { try add(fileTokens.map(\.token), source) }
+    try add(
+      configuration.specialTokens(
+        kind, fileTokens: fileTokens, padToken: parts["padding"]?["pad_token"]?.string), configuration.folder)
+    let known = Set(fileTokens.map(\.id) + addedVocabulary.tokens.keys)
+    try readPostProcessor(parts["post_processor"], source) {
+      known.contains($0) || tables.vocabulary.decoded.contains($0)
+    }
+  }
+
+  private mutating func add(_ tokens: some Sequence<DeclaredToken>, _ source: String) throws {
+    try addedVocabulary.add(tokens, to: vocabulary, source: source)
+  }
+
+  /// Adds what the configuration says, in the end of all.
+  private mutating func add(_ special: SpecialTokens, _ source: String) throws {
+    let present = addedVocabulary.tokens.values.map { DeclaredToken(content: $0.content) }
+    for tokens in special.additions(to: present) { try add(tokens, source) }
+    for token in addedVocabulary.tokens.values {
+      guard vocabulary.decode(token.id, to: decoding.decode(added: token, normalizers)) else {
+        throw InputError("the texts of the tokens take more than 4 GB", at: source)
+      }
+    }
+    bosToken = special.token("bos_token")
+    eosToken = special.token("eos_token")
   }
 
   /// Reads `vocab.json` and `merges.txt`, the older form of GPT-2's and Qwen's tokenizers.
-  private init(vocabularyAndMerges folder: String, config: JSON) throws {
+  private init(vocabularyAndMerges folder: String, _ configuration: TokenizerConfiguration) throws {
     let (vocabularyPath, mergesPath) = (folder + "/vocab.json", folder + "/merges.txt")
-    let kind = config["tokenizer_class"]?.string ?? "Qwen2Tokenizer"
+    var kind = configuration.tokenizerClass(isByteLevel: true)
+    if configuration.className == nil { kind = .qwen2 }
     let pattern: String
-    switch kind.hasSuffix("Fast") ? String(kind.dropLast(4)) : kind {
-    case "Qwen2Tokenizer":
+    switch kind {
+    case .qwen2:
       pattern = TextSplitter.qwen2Pattern
       normalizers = [.nfc]
-    case "GPT2Tokenizer": pattern = TextSplitter.gpt2Pattern
-    default:
+    case .gpt2: pattern = TextSplitter.gpt2Pattern
+    case .general, .llama:
       throw InputError(
-        "the tokenizer class \"\(oneLine(kind))\" needs a tokenizer.json", at: folder,
+        "the tokenizer class \"\(oneLine(configuration.className ?? "?"))\" needs a tokenizer.json", at: folder,
         remedy: "download it with the checkpoint")
     }
-    added = try Self.addedTokens(config: config, folder)
     decoding = TokenDecoding(isByteLevel: true)
-    var tables = try VocabularyReader(
-      added: added, normalizers: normalizers, isByteLevel: true, decoding: decoding, source: vocabularyPath)
+    var tables = VocabularyReader(isByteLevel: true, decoding: decoding, source: vocabularyPath)
     let file = try Self.table(vocabularyPath)
     defer { withExtendedLifetime(file) {} }
     var reader = JSONReader(file.bytes, source: vocabularyPath)
@@ -167,56 +175,41 @@ struct TokenizerDefinition: Sendable {
     try reader.finish()
     try tables.read(mergesText: try Self.table(mergesPath), mergesPath)
     vocabulary = tables.vocabulary
-    decoded = tables.decoded
     merges = tables.merges
+    let keys = configuration.keys
     model = .byteLevel(
-      try TextSplitter(pattern: pattern, source: folder), addsSpace: config["add_prefix_space"]?.bool ?? false,
-      byteIDs: PreTokenizer.byteIDs(tables.vocabulary))
+      try TextSplitter(pattern: pattern, source: folder), addsSpace: keys["add_prefix_space"]?.bool ?? false,
+      byteIDs: PreTokenizer.byteIDs(tables.vocabulary.tokens))
+    try add(configuration.specialTokens(kind, fileTokens: [], padToken: nil), folder)
+    if keys["add_bos_token"]?.isTrue ?? false, let id = bosToken.flatMap(id(of:)) { prefix = [id] }
+    if keys["add_eos_token"]?.isTrue ?? false, let id = eosToken.flatMap(id(of:)) { suffix = [id] }
   }
 
-  /// Added tokens where there is no `tokenizer.json`.
-  private static func addedTokens(config: JSON, _ folder: String) throws -> [AddedToken] {
-    if let tokens = config["added_tokens_decoder"]?.object {
-      let path = folder + "/tokenizer_config.json"
-      return try tokens.members.map { id, value in
-        guard let id = Int(id) else { throw InputError("\"\(oneLine(id))\" is not an id", at: path) }
-        return try addedToken(value, id: id, path)
-      }
-    }
-    let path = folder + "/added_tokens.json"
-    guard access(path, F_OK) == 0 else { return [] }
-    // The file knows no flags; control tokens are those that the special tokens' map names.
-    let map = try specialTokensMap(folder)
-    var special: [String] = []
-    for value in map.object.map({ $0.members.map(\.value) }) ?? [] {
-      for value in value.array ?? [value] { special += [value.string ?? value["content"]?.string].compactMap { $0 } }
-    }
-    return try (JSON(file: path).object?.members.map { $0 } ?? []).map { content, id in
-      guard let id = id.integer, (0..<largestID).contains(id) else {
-        throw InputError("the token \"\(oneLine(content))\" has no id, or one out of range", at: path)
-      }
-      return AddedToken(
-        id: id, content: content, isSpecial: special.contains(content), stripsLeft: false, stripsRight: false,
-        isSingleWord: false, isNormalized: false)
-    }
-  }
-
-  private static func addedTokens(_ value: JSON?, _ source: String) throws -> [AddedToken] {
-    try (value?.array ?? []).map { value in
+  /// The added tokens of tokenizer.json. It must not contradict itself about their ids.
+  private static func addedTokens(
+    _ value: JSON?, _ vocabulary: Vocabulary, _ source: String
+  ) throws -> [(id: Int, token: DeclaredToken)] {
+    var seen: Set<Int> = []
+    return try (value?.array ?? []).map { value in
       guard let id = value["id"]?.integer else { throw InputError("an added token has no id", at: source) }
-      return try addedToken(value, id: id, source)
+      guard var token = DeclaredToken(value), !token.isBare, (0..<largestID).contains(id) else {
+        throw InputError("the added token \(id) has no content, or its id is out of range", at: source)
+      }
+      token.normalized = token.normalized ?? false
+      guard seen.insert(id).inserted else {
+        throw InputError("the id \(id) belongs to two added tokens", at: source, remedy: Self.remedy)
+      }
+      let known = vocabulary.id(of: token.content)
+      guard known == id || (known == nil && !vocabulary.decoded.contains(id)) else {
+        throw InputError(
+          "the added token \"\(oneLine(token.content))\" and the vocabulary disagree about the id \(id)", at: source,
+          remedy: Self.remedy)
+      }
+      return (id, token)
     }
   }
 
-  private static func addedToken(_ value: JSON, id: Int, _ source: String) throws -> AddedToken {
-    guard let content = value["content"]?.string, (0..<largestID).contains(id) else {
-      throw InputError("the added token \(id) has no content, or its id is out of range", at: source)
-    }
-    func flag(_ key: String) -> Bool { value[key]?.bool ?? false }
-    return AddedToken(
-      id: id, content: content, isSpecial: flag("special"), stripsLeft: flag("lstrip"), stripsRight: flag("rstrip"),
-      isSingleWord: flag("single_word"), isNormalized: flag("normalized"))
-  }
+  private static let remedy = "download the tokenizer again"
 
   private static func normalizers(_ value: JSON?, _ source: String) throws -> [Normalizer] {
     guard let value, !value.isNull else { return [] }
@@ -235,12 +228,12 @@ struct TokenizerDefinition: Sendable {
   }
 
   /// What stands around a text: the special tokens of a template for single texts.
-  private mutating func readPostProcessor(_ value: JSON?, _ source: String) throws {
+  private mutating func readPostProcessor(_ value: JSON?, _ source: String, isKnown: (Int) -> Bool) throws {
     guard let value, !value.isNull else { return }
     switch value["type"]?.string {
     case "ByteLevel": return
     case "Sequence":
-      for part in value["processors"]?.array ?? [] { try readPostProcessor(part, source) }
+      for part in value["processors"]?.array ?? [] { try readPostProcessor(part, source, isKnown: isKnown) }
     case "TemplateProcessing":
       var reached = false
       for step in value["single"]?.array ?? [] {
@@ -248,7 +241,7 @@ struct TokenizerDefinition: Sendable {
           reached = true
         } else if let name = step["SpecialToken"]?["id"]?.string {
           guard let ids = value["special_tokens"]?[name]?["ids"]?.array?.compactMap(\.integer),
-            ids.allSatisfy(decoded.contains)
+            ids.allSatisfy(isKnown)
           else { throw InputError("the post-processor's token \"\(oneLine(name))\" has no id", at: source) }
           if reached { suffix += ids } else { prefix += ids }
         }

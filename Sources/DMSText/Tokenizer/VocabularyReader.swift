@@ -4,86 +4,51 @@
 import DMSPlatform
 
 struct VocabularyReader {
-  private(set) var vocabulary = ByteTable(expecting: 1 << 17)
-  private(set) var decoded = ByteStrings(expecting: 1 << 17)
+  private(set) var vocabulary: Vocabulary
   private(set) var merges = MergeTable(expecting: 1 << 17)
-  private let added: [AddedToken]
-  private let isByteLevel: Bool
   private let decoding: TokenDecoding
   private let source: String
   private var rank: UInt32 = 0
+  /// The two tokens of a merge.
+  private var (left, right): ([UInt8], [UInt8]) = ([], [])
 
-  init(
-    added: [AddedToken], normalizers: [Normalizer], isByteLevel: Bool, decoding: TokenDecoding, source: String
-  ) throws {
-    self.added = added
-    self.isByteLevel = isByteLevel
+  init(isByteLevel: Bool, decoding: TokenDecoding, source: String) {
+    vocabulary = Vocabulary(isByteLevel: isByteLevel)
     self.decoding = decoding
     self.source = source
-    for token in added {
-      guard !decoded.contains(token.id) else {
-        throw InputError("the id \(token.id) belongs to two added tokens", at: source, remedy: Self.remedy)
-      }
-      guard decoded.insert(decoding.decode(added: token, normalizers), id: token.id) else {
-        throw InputError("the texts of the added tokens take more than 4 GB", at: source, remedy: Self.remedy)
-      }
-    }
   }
 
   private static let remedy = "download the tokenizer again"
+  /// A vocabulary has fewer merges than tokens, unless it is made to be large.
+  private static let mostMerges = TokenizerDefinition.largestID
 
   mutating func read(vocabulary reader: inout JSONReader) throws {
-    var (bytes, text): ([UInt8], [UInt8]) = ([], [])
+    var text: [UInt8] = []
     try reader.objectBytes { reader, token in
       let id = try reader.integer()
-      guard (0..<TokenizerDefinition.largestID).contains(id) else { throw reader.error("the id \(id) is out of range") }
-      bytes.removeAll(keepingCapacity: true)
-      Self.stored(token, isByteLevel, into: &bytes)
-      guard vocabulary.insert(bytes, id: id) else { throw reader.error("the id \(id) belongs to two tokens") }
-      if decoded.contains(id) { return }
       text.removeAll(keepingCapacity: true)
       decoding.decode(token, into: &text)
-      guard decoded.insert(text, id: id) else { throw reader.error("the texts of the tokens take more than 4 GB") }
-    }
-    try checkAdded()
-  }
-
-  /// An added token may stand in the vocabulary too, but then under the same id.
-  private func checkAdded() throws {
-    for token in added {
-      var content = token.content
-      var bytes: [UInt8] = []
-      content.withUTF8 { Self.stored($0, isByteLevel, into: &bytes) }
-      let known = vocabulary.id(of: bytes)
-      guard known == token.id || (known == nil && !vocabulary.contains(token.id)) else {
-        throw InputError(
-          "the added token \"\(oneLine(token.content))\" and the vocabulary disagree about the id \(token.id)",
-          at: source, remedy: Self.remedy)
-      }
+      if let problem = vocabulary.insert(token, id: id, text: text) { throw reader.error(problem) }
     }
   }
 
   /// Merges as `"a b"` or `["a", "b"]`.
   mutating func read(merges reader: JSONReader) throws {
     var reader = reader
-    var (left, right, text): ([UInt8], [UInt8], [UInt8]) = ([], [], [])
+    var (text, first): ([UInt8], [UInt8]) = ([], [])
     try reader.array { reader in
-      left.removeAll(keepingCapacity: true)
-      right.removeAll(keepingCapacity: true)
       guard try reader.peek() == .array else {
-        try Self.read(&reader, &text) { line in try split(line, &left, &right) }
-        return try add(&left, right)
+        return try Self.read(&reader, &text) { line in try add(line: line) }
       }
       var parts = 0
       try reader.array { reader in
         try Self.read(&reader, &text) { part in
-          if parts == 0 { Self.stored(part, isByteLevel, into: &left) }
-          if parts == 1 { Self.stored(part, isByteLevel, into: &right) }
+          if parts == 0 { first = Array(part) }
+          if parts == 1 { try first.withUnsafeBufferPointer { try add($0, part) } }
         }
         parts += 1
       }
       guard parts == 2 else { throw reader.error("a merge joins two tokens") }
-      try add(&left, right)
     }
   }
 
@@ -101,47 +66,60 @@ struct VocabularyReader {
   mutating func read(mergesText file: MappedFile, _ path: String) throws {
     defer { withExtendedLifetime(file) {} }
     let bytes = file.bytes.bindMemory(to: UInt8.self)
-    var (left, right): ([UInt8], [UInt8]) = ([], [])
-    for (number, line) in bytes.split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
-      let line = line.last == 0x0D ? line.dropLast() : line
-      if line.isEmpty || (number == 0 && line.starts(with: "#version".utf8)) { continue }
-      left.removeAll(keepingCapacity: true)
-      right.removeAll(keepingCapacity: true)
+    var (start, number) = (0, 0)
+    while start < bytes.count {
+      let end = bytes[start...].firstIndex(of: 0x0A) ?? bytes.count
+      let line = end > start && bytes[end - 1] == 0x0D ? bytes[start..<end - 1] : bytes[start..<end]
+      number += 1
+      start = end + 1
+      if line.isEmpty || (number == 1 && line.starts(with: "#version".utf8)) { continue }
       do {
-        try split(UnsafeBufferPointer(rebasing: line), &left, &right)
-        try add(&left, right)
+        try add(line: UnsafeBufferPointer(rebasing: line))
       } catch let error as InputError {
-        throw InputError(error.problem, at: "\(path), line \(number + 1)", remedy: error.remedy)
+        throw InputError(error.problem, at: "\(path), line \(number)", remedy: error.remedy)
       }
     }
   }
 
-  private func split(_ line: UnsafeBufferPointer<UInt8>, _ left: inout [UInt8], _ right: inout [UInt8]) throws {
+  private mutating func add(line: UnsafeBufferPointer<UInt8>) throws {
     guard let space = line.firstIndex(of: 0x20), space > 0, space + 1 < line.count else {
       throw InputError("merge \(rank + 1) is not two tokens with a space between", at: source, remedy: Self.remedy)
     }
-    Self.stored(UnsafeBufferPointer(rebasing: line[..<space]), isByteLevel, into: &left)
-    Self.stored(UnsafeBufferPointer(rebasing: line[(space + 1)...]), isByteLevel, into: &right)
+    try add(UnsafeBufferPointer(rebasing: line[..<space]), UnsafeBufferPointer(rebasing: line[(space + 1)...]))
   }
 
-  /// - Parameter left: becomes the joined token.
-  private mutating func add(_ left: inout [UInt8], _ right: [UInt8]) throws {
-    let (first, second) = (vocabulary.id(of: left), vocabulary.id(of: right))
-    let leftCount = left.count
-    left.append(contentsOf: right)
-    guard let first, let second, let joined = vocabulary.id(of: left) else {
-      let missing = first == nil ? Array(left[..<leftCount]) : second == nil ? right : left
-      let name = oneLine(String(decoding: missing, as: UTF8.self))
-      throw InputError(
-        "merge \(rank + 1) needs the token \"\(name)\", which the vocabulary lacks",
-        at: source, remedy: Self.remedy)
+  private mutating func add(_ left: UnsafeBufferPointer<UInt8>, _ right: UnsafeBufferPointer<UInt8>) throws {
+    guard rank < Self.mostMerges else {
+      throw InputError("more than \(Self.mostMerges) merges", at: source, remedy: Self.remedy)
     }
-    merges.insert(first, second, MergeTable.Merge(rank: rank, result: UInt32(joined)))
+    guard let (first, second, result) = ids(left, right) else {
+      let missing = [Array(left), Array(right), Array(left) + Array(right)].first { token in
+        token.withUnsafeBufferPointer { vocabulary.id(of: $0) } == nil
+      }
+      let name = oneLine(String(decoding: missing ?? [], as: UTF8.self))
+      throw InputError(
+        "merge \(rank + 1) needs the token \"\(name)\", which the vocabulary lacks", at: source, remedy: Self.remedy)
+    }
+    merges.insert(first, second, MergeTable.Merge(rank: rank, result: UInt32(result)))
     rank += 1
   }
 
-  /// A token as encoding sees it: bytes for byte-level vocabularies, its text for others.
-  private static func stored(_ token: UnsafeBufferPointer<UInt8>, _ isByteLevel: Bool, into out: inout [UInt8]) {
-    if !isByteLevel || !ByteAlphabet.decode(token, into: &out) { out.append(contentsOf: token) }
+  /// The ids of two tokens and of both in a row.
+  private mutating func ids(
+    _ left: UnsafeBufferPointer<UInt8>, _ right: UnsafeBufferPointer<UInt8>
+  ) -> (Int, Int, Int)? {
+    self.left.removeAll(keepingCapacity: true)
+    self.right.removeAll(keepingCapacity: true)
+    if vocabulary.stored(left, into: &self.left), vocabulary.stored(right, into: &self.right) {
+      let (first, second) = (vocabulary.tokens.id(of: self.left), vocabulary.tokens.id(of: self.right))
+      self.left.append(contentsOf: self.right)
+      guard let first, let second, let result = vocabulary.tokens.id(of: self.left) else { return nil }
+      return (first, second, result)
+    }
+    let joined = Array(left) + Array(right)
+    guard let first = vocabulary.id(of: left), let second = vocabulary.id(of: right),
+      let result = joined.withUnsafeBufferPointer({ vocabulary.id(of: $0) })
+    else { return nil }
+    return (first, second, result)
   }
 }

@@ -18,7 +18,7 @@ struct WordEncoder {
   private static let mostKnown = 1 << 18
 
   init(_ definition: TokenizerDefinition) {
-    vocabulary = definition.vocabulary
+    vocabulary = definition.vocabulary.tokens
     merges = definition.merges
     model = definition.model
     ignoresMerges = definition.ignoresMerges

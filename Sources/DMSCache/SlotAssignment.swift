@@ -6,7 +6,7 @@
 import DMSKernels
 import DMSPlatform
 
-package final class Admission {
+package final class SlotAssignment {
   /// The most tokens of a call.
   package let capacity: Int
   let slots: UnsafeMutablePointer<Int32>  // [G, capacity]
@@ -90,10 +90,10 @@ private final class GrowingLasts {
   deinit { lasts.deallocate() }
 }
 
-extension Admission {
+extension SlotAssignment {
   /// Writes keys and values into the places that `SequenceCache.place` found, one task per KV head.
   package struct Store: ParallelWork {
-    let admission: Admission
+    let assignment: SlotAssignment
     let layout: KVLayout
     let keys: UnsafePointer<Float>
     let values: UnsafePointer<Float>
@@ -103,10 +103,10 @@ extension Admission {
     /// - Parameters:
     ///   - keys, values: `[T, G, D]`, keys after RoPE.
     package init(
-      _ admission: Admission, layout: KVLayout, keys: UnsafePointer<Float>, values: UnsafePointer<Float>, tokens: Int,
-      kvHeads: Int
+      _ assignment: SlotAssignment, layout: KVLayout, keys: UnsafePointer<Float>, values: UnsafePointer<Float>,
+      tokens: Int, kvHeads: Int
     ) {
-      self.admission = admission
+      self.assignment = assignment
       self.layout = layout
       self.keys = keys
       self.values = values
@@ -115,8 +115,8 @@ extension Admission {
     }
 
     package func run(task kvHead: Int, worker: Int) {
-      for token in 0..<tokens where admission.lives(kvHead: kvHead, token: token) {
-        let place = admission.places[kvHead * admission.capacity + token]
+      for token in 0..<tokens where assignment.lives(kvHead: kvHead, token: token) {
+        let place = assignment.places[kvHead * assignment.capacity + token]
         let source = (token * kvHeads + kvHead) * layout.headDim
         layout.store(key: keys + source, value: values + source, page: place.base, index: Int(place.index))
       }

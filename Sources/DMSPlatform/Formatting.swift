@@ -1,7 +1,7 @@
 // Numbers for people.
 
 /// A number with a fixed count of decimals, rounded; "inf" and "nan" as they are.
-func decimals(_ value: Double, _ places: Int) -> String {
+package func decimals(_ value: Double, _ places: Int) -> String {
   guard value.isFinite, abs(value) < 1e15 else { return "\(value)" }
   var scale = 1
   for _ in 0..<places { scale *= 10 }
@@ -15,7 +15,7 @@ func decimals(_ value: Double, _ places: Int) -> String {
 }
 
 /// Bytes in binary units, as "17.3 MiB".
-func byteCount(_ bytes: Int) -> String {
+package func byteCount(_ bytes: Int) -> String {
   let units = ["B", "KiB", "MiB", "GiB", "TiB"]
   var value = Double(bytes)
   var unit = 0
@@ -27,7 +27,7 @@ func byteCount(_ bytes: Int) -> String {
 }
 
 /// Three significant digits with an exponent where needed: 1.23e-05.
-func scientific(_ value: Double) -> String {
+package func scientific(_ value: Double) -> String {
   guard value.isFinite, value != 0 else { return value == 0 ? "0" : "\(value)" }
   var (mantissa, exponent) = (abs(value), 0)
   while mantissa >= 9.995 { (mantissa, exponent) = (mantissa / 10, exponent + 1) }

@@ -1,0 +1,58 @@
+// The tokens of a vocabulary, in two directions: as encoding looks them up and as they decode.
+
+import DMSPlatform
+
+struct Vocabulary: Sendable {
+  let isByteLevel: Bool
+  /// Tokens as encoding sees them: their bytes where the vocabulary is byte-level, else their text.
+  private(set) var tokens = ByteTable(expecting: 1 << 17)
+  /// Tokens as they decode.
+  private(set) var decoded = ByteStrings(expecting: 1 << 17)
+  /// Tokens that a byte-level vocabulary writes outside the byte alphabet: no text is encoded to them, but added tokens
+  /// may be them. Not among the others, since "  " is written like what "ĠĠ" stands for.
+  private var outside = ByteTable(expecting: 0)
+  private var outsideIDs: [Int] = []
+  private(set) var count = 0
+  private var bytes: [UInt8] = []
+
+  init(isByteLevel: Bool) { self.isByteLevel = isByteLevel }
+
+  /// - Parameter text: the bytes that the token decodes to.
+  /// - Returns: what is wrong, or `nil`.
+  mutating func insert(_ token: UnsafeBufferPointer<UInt8>, id: Int, text: [UInt8]) -> String? {
+    guard (0..<TokenizerDefinition.largestID).contains(id) else { return "the id \(id) is out of range" }
+    guard !decoded.contains(id) else { return "the id \(id) belongs to two tokens" }
+    guard decoded.insert(text, id: id) else { return "the texts of the tokens take more than 4 GB" }
+    bytes.removeAll(keepingCapacity: true)
+    let isNew: Bool
+    if stored(token, into: &bytes) {
+      isNew = tokens.id(of: bytes) == nil && tokens.insert(bytes, id: id)
+    } else {
+      isNew = outside.id(of: token) == nil && outside.insert(token, id: outsideIDs.count)
+      outsideIDs.append(id)
+    }
+    count += 1
+    return isNew ? nil : "a token stands in it twice"
+  }
+
+  /// Lets an id decode to something else.
+  mutating func decode(_ id: Int, to text: [UInt8]) -> Bool { decoded.replace(text, id: id) }
+
+  /// The id of a token as the files write it.
+  func id(of token: UnsafeBufferPointer<UInt8>) -> Int? {
+    var bytes: [UInt8] = []
+    return stored(token, into: &bytes) ? tokens.id(of: bytes) : outside.id(of: token).map { outsideIDs[$0] }
+  }
+
+  func id(of token: String) -> Int? {
+    var token = token
+    return token.withUTF8 { id(of: $0) }
+  }
+
+  /// Appends a token as encoding sees it; `false` for one that encoding never sees.
+  func stored(_ token: UnsafeBufferPointer<UInt8>, into out: inout [UInt8]) -> Bool {
+    if isByteLevel { return ByteAlphabet.decode(token, into: &out) }
+    out.append(contentsOf: token)
+    return true
+  }
+}
