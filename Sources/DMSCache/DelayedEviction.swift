@@ -47,7 +47,11 @@ struct DelayedEviction: ~Copyable {
   /// The token at `position` arrives in `head` with its decision. Returns the token whose slot it takes over; `nil`: it
   /// needs a new one.
   func arrive(head: Int, position: Int, decision: Bool) -> Departure? {
-    if decision, shift == 1, position >= 1 { ring[place(head, position - 1)] |= 1 }
+    if decision, shift == 1, position >= 1 {
+      // Not `|=`, of which Swift 6.3's compiler makes no valid code under ThreadSanitizer.
+      let previous = place(head, position - 1)
+      ring[previous] = ring[previous] | 1
+    }
     guard position > window else { return nil }
     let leaving = ring[place(head, position - window - 1)]
     return leaving & 1 == 1 ? Departure(position: position - window - 1, slot: Int(leaving >> 1)) : nil
