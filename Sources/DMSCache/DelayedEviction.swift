@@ -45,7 +45,11 @@ struct DelayedEviction: ~Copyable {
   /// The token at `position` arrives in `head` with its decision. Returns the token whose slot it takes over; `nil`: it
   /// needs a new one.
   func arrive(head: Int, position: Int, decision: Bool) -> Departure? {
-    if decision, shift == 1, position >= 1 { ring[place(head, position - 1)] |= 1 }
+    if decision, shift == 1, position >= 1 {
+      let about = place(head, position - 1)
+      // Swift 6.3 cannot compile |= here for the thread sanitizer.
+      ring[about] = ring[about] | 1
+    }
     guard position > window else { return nil }
     let leaving = ring[place(head, position - window - 1)]
     return leaving & 1 == 1 ? Departure(position: position - window - 1, slot: Int(leaving >> 1)) : nil
