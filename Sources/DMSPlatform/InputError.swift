@@ -22,6 +22,6 @@ public struct InputError: Error, Equatable, Sendable, CustomStringConvertible {
 
   /// One line: `where: what; remedy`.
   public var description: String {
-    oneLine((location.map { "\($0): " } ?? "") + problem + (remedy.map { "; \($0)" } ?? ""))
+    oneLine((location.map { "\($0.isEmpty ? "\"\"" : $0): " } ?? "") + problem + (remedy.map { "; \($0)" } ?? ""))
   }
 }

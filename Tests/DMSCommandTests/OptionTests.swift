@@ -171,6 +171,32 @@ struct OptionTests {
     }
   }
 
+  @Test func whatCannotWorkIsSaidBeforeTheWork() throws {
+    try withFolder { folder in
+      let bare = fixtures + "/qwen3"
+      // A hundred thousand problems would take minutes.
+      for arguments in [
+        ["evaluate", model, folder + "/none", "--problems", "100000"],
+        ["evaluate", model, bare, "--problems", "100000"],
+        ["evaluate", model, "--answers", folder + "/none/answers", "--problems", "100000"],
+        ["evaluate", model, "--answers", folder, "--problems", "100000"],
+        ["perplexity", model, "--text", models + "/problem.txt", "--against", folder + "/none"],
+        ["perplexity", folder + "/none", "--text", models + "/problem.txt"],
+        ["run", folder + "/none", "--prompt-file", folder + "/none.txt"],
+        ["tokenizer", "train", folder + "/none/deep", "--task", "sums", "--problems", "2"],
+        ["tokenizer", "train", folder + "/out", "--task", "sums", "--problems", "2", "--vocabulary", "10"],
+        ["inspect", ""],
+      ] {
+        try expectFailure(dms(arguments), "\(arguments)")
+      }
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
+      for names in ["", ",", ",,"] {
+        let golden = bare + "/golden.safetensors"
+        #expect(try dms("compare", golden, golden, "--only", names).code == 2)
+      }
+    }
+  }
+
   @Test func aShapeIsAFileOfAnyNameOrAFolder() throws {
     try withFolder { folder in
       let config = try String(contentsOfFile: fixtures + "/qwen3/config.json", encoding: .utf8)
