@@ -34,7 +34,9 @@ struct DelayedEviction: ~Copyable {
   /// All rings, as numbers.
   var state: [UInt32] { Array(ring) }
 
-  var bytes: Int { ring.count * MemoryLayout<UInt32>.stride }
+  var bytes: Int { Self.bytes(window: window, heads: heads) }
+
+  static func bytes(window: Int, heads: Int) -> Int { heads * (window + 1) * MemoryLayout<UInt32>.stride }
 
   /// A token that is forgotten: its position, and the slot that becomes free.
   struct Departure {
@@ -45,7 +47,11 @@ struct DelayedEviction: ~Copyable {
   /// The token at `position` arrives in `head` with its decision. Returns the token whose slot it takes over; `nil`: it
   /// needs a new one.
   func arrive(head: Int, position: Int, decision: Bool) -> Departure? {
-    if decision, shift == 1, position >= 1 { ring[place(head, position - 1)] |= 1 }
+    if decision, shift == 1, position >= 1 {
+      // Not `|=`, of which Swift 6.3's compiler makes no valid code under ThreadSanitizer.
+      let previous = place(head, position - 1)
+      ring[previous] = ring[previous] | 1
+    }
     guard position > window else { return nil }
     let leaving = ring[place(head, position - window - 1)]
     return leaving & 1 == 1 ? Departure(position: position - window - 1, slot: Int(leaving >> 1)) : nil

@@ -29,6 +29,11 @@ public final class SequenceCache {
     self.capacity = capacity
     slots = try SlotStore(pool: pool, layers: layers, capacity: capacity)
     if case .delayed(let window, let shift) = policy {
+      // Within a context that is shorter than the window nothing leaves, and no more of it is needed.
+      let window = min(window, capacity)
+      try MemoryLimits.require(
+        DelayedEviction.bytes(window: window, heads: slots.heads), for: "the window of \(window) tokens",
+        remedy: "use a smaller --context")
       eviction = DelayedEviction(window: window, shift: shift, heads: slots.heads)
     }
   }

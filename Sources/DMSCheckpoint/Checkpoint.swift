@@ -7,7 +7,9 @@ import Glibc
 
 /// An opened checkpoint. Weights are mapped, not read: opening takes milliseconds and no memory beyond the page cache.
 public final class Checkpoint: Sendable {
+  /// Where it lies.
   public let folder: String
+  /// Its shape.
   public let configuration: ModelConfiguration
   /// The file that promises the weights: the single file, or the index of the shards.
   private let listing: String

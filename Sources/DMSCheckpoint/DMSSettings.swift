@@ -5,6 +5,7 @@ import DMSText
 
 /// Settings of Dynamic Memory Sparsification (Łańcucki et al., 2025). Absent keys have the values of NVIDIA's reference.
 public struct DMSSettings: Sendable, Equatable {
+  /// For whom a decision is made.
   public enum AlphaPer: String, Sendable, CaseIterable { case head, layer }
 
   /// Decisions from a projection of their own (adapter) instead of a borrowed query channel.
@@ -13,6 +14,7 @@ public struct DMSSettings: Sendable, Equatable {
   public var alphaPer = AlphaPer.head
   /// logit = a · alphaScale − alphaOffset
   public var alphaScale: Float = 100
+  /// What is taken from the scaled projection.
   public var alphaOffset: Float = 5
   /// Tokens that a key stays visible after its decision was due.
   public var window = 512
@@ -24,8 +26,10 @@ public struct DMSSettings: Sendable, Equatable {
   public var shift = 1
   /// Whether the borrowed channel is zeroed again after RoPE.
   public var zeroAfterRope = true
+  /// Whether the checkpoint asks to keep every token.
   public var evictionDisabled = false
 
+  /// NVIDIA's values.
   public init() {}
 
   private static let scales = -1e6...1e6

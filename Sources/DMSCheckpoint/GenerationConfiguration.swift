@@ -5,13 +5,21 @@ import DMSPlatform
 import DMSText
 import Glibc
 
+/// What a checkpoint's makers want of sampling; `nil` and empty where they do not say.
 public struct GenerationConfiguration: Sendable, Equatable {
+  /// Whether tokens are drawn; otherwise the most likely one is taken.
   public var doSample: Bool?
+  /// What logits are divided by.
   public var temperature: Double?
+  /// How many of the most likely tokens are drawn from.
   public var topK: Int?
+  /// The probability that the tokens drawn from have together.
   public var topP: Double?
+  /// The least probability of a token drawn from, as a share of the likeliest one's.
   public var minP: Double?
+  /// What divides the positive logits of tokens that have occurred, and multiplies the negative ones.
   public var repetitionPenalty: Double?
+  /// The most tokens of an answer.
   public var maxNewTokens: Int?
   /// The most tokens of prompt and answer together; `maxNewTokens` goes before it.
   public var maxLength: Int?
@@ -26,6 +34,7 @@ public struct GenerationConfiguration: Sendable, Equatable {
 
   private static let largestID = 1 << 24
 
+  /// No wishes.
   public init() {}
 
   /// An absent file gives an empty configuration.

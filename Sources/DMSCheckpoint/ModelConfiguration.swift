@@ -10,19 +10,29 @@ public struct ModelConfiguration: Sendable, Equatable {
   /// By `model_type`.
   public enum Family: String, Sendable, CaseIterable { case qwen2, qwen3, llama }
 
+  /// The architecture.
   public let family: Family
+  /// Decoder layers.
   public let layers: Int
+  /// Width of the residual stream.
   public let hidden: Int
   /// Query heads.
   public let heads: Int
+  /// Key-value heads; a divisor of `heads`.
   public let kvHeads: Int
+  /// Channels of a head.
   public let headDim: Int
+  /// Width of the MLP.
   public let intermediate: Int
+  /// Rows of the embedding; ids are below it.
   public let vocabulary: Int
   /// The longest sequence that the model was made for, in tokens.
   public let context: Int
+  /// What is added to the mean square in norms.
   public let normEpsilon: Float
+  /// How positions are encoded.
   public let rope: RopeConfiguration
+  /// Whether the head is the embedding.
   public let tiedEmbeddings: Bool
   /// RMSNorm of every query and key head (Qwen3).
   public let queryKeyNorm: Bool
@@ -30,9 +40,11 @@ public struct ModelConfiguration: Sendable, Equatable {
   public let attentionBias: Bool
   /// Bias of the attention's output projection.
   public let outputBias: Bool
+  /// Bias of the MLP's projections.
   public let mlpBias: Bool
   /// Tokens that end a text, and the one that begins it; none where the configuration does not say.
   public let eosIDs: [Int]
+  /// The token that begins a text.
   public let bosID: Int?
   /// The type that the configuration announces; tensors say their own.
   public let storedType: ElementType?

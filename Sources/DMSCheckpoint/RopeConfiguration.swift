@@ -4,7 +4,9 @@ import DMSPlatform
 import DMSText
 import Glibc
 
+/// Rotary position embeddings (Su et al., 2021): a base frequency, and how it is stretched for longer contexts.
 public struct RopeConfiguration: Sendable, Equatable {
+  /// How frequencies are changed for contexts beyond the one of pretraining.
   public enum Scaling: Sendable, Equatable {
     case none
     /// All frequencies divided by `factor`.
@@ -16,7 +18,9 @@ public struct RopeConfiguration: Sendable, Equatable {
       factor: Double, originalContext: Int, betaFast: Double, betaSlow: Double, attentionFactor: Double, truncate: Bool)
   }
 
+  /// The base of the frequencies.
   public let theta: Double
+  /// How they are stretched.
   public let scaling: Scaling
 
   /// Reads `rope_scaling` and `rope_theta`, or `rope_parameters` (transformers 5). Where both stand, `rope_scaling` wins, as

@@ -12,9 +12,11 @@ import DMSText
 /// object owns. So every view is aligned to its element. Files of the official library have no such tensors, unless they
 /// are older than its version 0.3.
 public final class SafetensorsFile: @unchecked Sendable {
+  /// Where it lies.
   public let path: String
   /// The tensors' names in the order of the header.
   public let names: [String]
+  /// The header's `__metadata__`.
   public let metadata: [String: String]
   private let file: MappedFile
   private let views: [String: TensorView]

@@ -13,10 +13,14 @@ import Glibc
 public final class SafetensorsWriter {
   /// What a tensor will be.
   public struct Declaration: Sendable {
+    /// Unique in a file.
     public var name: String
+    /// Of its elements.
     public var type: ElementType
+    /// Row-major, the outermost dimension first.
     public var shape: [Int]
 
+    /// A tensor of a name, a type and a shape.
     public init(_ name: String, _ type: ElementType, _ shape: [Int]) {
       self.name = name
       self.type = type

@@ -15,10 +15,12 @@ public struct StoredBlocks: Sendable, Equatable {
   /// The layout that this version reads and writes.
   static let layout = 1
 
+  /// 8 or 4 bits.
   public let format: BlockFormat
   /// Numbers in all tensors of the checkpoint that these were made of; `nil` if that is not written down.
   public let parameters: Int?
 
+  /// Blocks of a format.
   public init(_ format: BlockFormat, parameters: Int?) {
     self.format = format
     self.parameters = parameters

@@ -5,6 +5,7 @@ import DMSTensor
 
 /// The comparison of one tensor of a reference with its namesake.
 public struct TensorComparison: Sendable {
+  /// What came of it.
   public enum Outcome: Sendable, Equatable {
     /// `index` is where the largest difference is, by dimension.
     case compared(largestAbsolute: Double, largestRelative: Double, index: [Int])
@@ -16,8 +17,11 @@ public struct TensorComparison: Sendable {
     case typesDiffer(ElementType, ElementType)
   }
 
+  /// Of the tensor.
   public let name: String
+  /// In the reference; in the other file, if the reference lacks it.
   public let shape: [Int]
+  /// What came of it.
   public let outcome: Outcome
 
   /// Integers must be equal; for numbers the largest absolute difference over the largest magnitude of the reference must

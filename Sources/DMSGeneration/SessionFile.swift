@@ -71,7 +71,8 @@ public enum SessionFile {
       throw wrong("the session was saved with another model, --kv-type or eviction setting")
     }
     let shape = engine.decoder.configuration
-    guard let tokens = file.view("tokens"), tokens.type == .i32, let ring = file.view("eviction"), ring.type == .u32
+    guard let tokens = file.view("tokens"), tokens.type == .i32, tokens.shape.count == 1,
+      let ring = file.view("eviction"), ring.type == .u32, ring.shape.count == 1
     else {
       throw wrong("the session's tokens are missing")
     }
@@ -89,9 +90,11 @@ public enum SessionFile {
     let cache = try engine.makeCache()
     do {
       try cache.restore(tokensSeen: held, evictionState: Array(ring.bytes.bindMemory(to: UInt32.self))) {
+        let type = engine.kvType.element
         guard let keys = file.view(name($0, $1, "keys")), let values = file.view(name($0, $1, "values")),
-          keys.type == engine.kvType.element, values.type == engine.kvType.element
-        else { throw InputError("keys or values of layer \($0) are missing") }
+          keys.type == type, values.type == type, keys.shape == values.shape, keys.shape.count == 2,
+          keys.shape[1] == cache.layout.vectorBytes / type.size
+        else { throw InputError("keys or values of layer \($0) are missing, or have another shape") }
         return (keys.bytes, values.bytes)
       }
     } catch let error as InputError {
@@ -103,7 +106,7 @@ public enum SessionFile {
   /// None for a session that has read nothing; `nil` for what cannot be logits.
   private static func logits(_ file: SafetensorsFile, vocabulary: Int) -> [Float]? {
     guard let view = file.view("logits") else { return [] }
-    guard view.type == .f32, [0, vocabulary].contains(view.count) else { return nil }
+    guard view.type == .f32, view.shape == [0] || view.shape == [vocabulary] else { return nil }
     let logits = Array(view.bytes.bindMemory(to: Float.self))
     return logits.allSatisfy(\.isFinite) ? logits : nil
   }

@@ -38,14 +38,14 @@ package func scientific(_ value: Double) -> String {
 
 /// A text as one line that a terminal only shows: names of files, and what files say, may hold line ends, and controls that
 /// terminals obey.
-package func oneLine(_ text: String) -> String {
-  guard text.unicodeScalars.contains(where: isControl) else { return text }
-  return text.unicodeScalars.reduce(into: "") { line, scalar in
-    if isControl(scalar) { line += scalar.escaped(asASCII: true) } else { line.unicodeScalars.append(scalar) }
+package func oneLine(_ text: String, most: Int = .max) -> String {
+  var line = ""
+  for (place, scalar) in text.unicodeScalars.enumerated() {
+    guard place < most else { return line + "…" }
+    switch scalar.properties.generalCategory {
+    case .control, .format, .lineSeparator, .paragraphSeparator: line += scalar.escaped(asASCII: true)
+    default: line.unicodeScalars.append(scalar)
+    }
   }
-}
-
-/// Controls of ASCII and of Latin-1, and the two line ends that only Unicode has.
-private func isControl(_ scalar: Unicode.Scalar) -> Bool {
-  scalar.value < 0x20 || (0x7F..<0xA0).contains(scalar.value) || scalar.value == 0x2028 || scalar.value == 0x2029
+  return line
 }

@@ -13,15 +13,17 @@ public struct InputError: Error, Equatable, Sendable, CustomStringConvertible {
   /// What the user can do about it.
   public var remedy: String?
 
-  /// An error with what is known of where it is and of what to do.
+  /// A sentence without its full stop, in up to three parts.
   public init(_ problem: String, at location: String? = nil, remedy: String? = nil) {
     self.problem = problem
     self.location = location
     self.remedy = remedy
   }
 
-  /// One line: `where: what; remedy`.
+  /// One line, fit for a terminal: what input has put into it is cut where it is long, and characters that would begin
+  /// another line, command the terminal or turn the writing around are written out.
   public var description: String {
-    oneLine((location.map { "\($0.isEmpty ? "\"\"" : $0): " } ?? "") + problem + (remedy.map { "; \($0)" } ?? ""))
+    (location.map { ($0.isEmpty ? "\"\"" : oneLine($0, most: 4096)) + ": " } ?? "") + oneLine(problem, most: 600)
+      + (remedy.map { "; " + oneLine($0, most: 600) } ?? "")
   }
 }

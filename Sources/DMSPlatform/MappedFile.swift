@@ -17,7 +17,8 @@ public final class MappedFile: @unchecked Sendable {
   /// - Throws: `InputError` if the file cannot be opened, is not a regular file, or cannot be mapped.
   public init(path: String) throws {
     self.path = path
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    // Without waiting: a pipe that nobody writes to would keep the program for ever before it is refused.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw InputError(systemMessage(errno), at: path) }
     defer { close(descriptor) }
     var status = stat()

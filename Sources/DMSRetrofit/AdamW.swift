@@ -3,20 +3,27 @@
 //   m ← β₁ m + (1 − β₁) g        v ← β₂ v + (1 − β₂) g²
 //   θ ← θ − η ( m / (1 − β₁ᵗ) / (sqrt(v / (1 − β₂ᵗ)) + ε) + λ θ )
 
+import DMSKernels
 import DMSPlatform
 import DMSTensor
 import Glibc
 
+/// The optimiser (Loshchilov and Hutter, 2019): two moments for each number that trains.
 public final class AdamW {
+  /// How fast it forgets, decays and clips.
   public struct Options: Sendable, Equatable {
+    /// Of the first moment: the share that a step keeps.
     public var beta1 = 0.9
+    /// Of the second moment.
     public var beta2 = 0.95
+    /// What is added to the second moment's root.
     public var epsilon = 1e-8
     /// Of matrices; norms and biases do not decay.
     public var weightDecay = 0.0
     /// The gradient's largest norm.
     public var clip = 1.0
 
+    /// The paper's values.
     public init() {}
   }
 
@@ -31,6 +38,7 @@ public final class AdamW {
     }
   }
 
+  /// As they were given.
   public let options: Options
   let moments: Moments<FloatBuffer>
   /// Updates so far.
@@ -38,6 +46,7 @@ public final class AdamW {
   private let parts: TrainableParts
   private static let block = 1 << 14
 
+  /// Moments of zero.
   public init(_ parts: TrainableParts, _ options: Options) {
     self.parts = parts
     self.options = options
@@ -45,7 +54,8 @@ public final class AdamW {
   }
 
   /// The norm of a gradient. In blocks of a fixed size, added in order.
-  public static func norm(_ gradient: Gradients, _ pool: ThreadPool) -> Double {
+  public static func norm(_ gradient: Gradients, on machine: Machine) -> Double {
+    let pool = machine.pool
     let values = gradient.values
     var sums = [Double](repeating: 0, count: (values.count + block - 1) / block)
     sums.withUnsafeMutableBufferPointer { sums in
@@ -57,7 +67,8 @@ public final class AdamW {
   }
 
   /// - Parameter norm: the gradient's.
-  public func update(_ parameters: Parameters, _ gradient: Gradients, norm: Double, rate: Double, _ pool: ThreadPool) {
+  public func update(_ parameters: Parameters, _ gradient: Gradients, norm: Double, rate: Double, on machine: Machine) {
+    let pool = machine.pool
     updates += 1
     let scale = Float(norm > options.clip ? options.clip / norm : 1)
     let (b1, b2) = (Float(options.beta1), Float(options.beta2))

@@ -12,20 +12,28 @@ import DMSTensor
 
 /// Over held-out documents.
 public struct HeldOutEvaluation: Sendable, Equatable {
+  /// Documents that were read.
   public var documents = 0
+  /// Their tokens.
   public var tokens = 0
   /// Tokens that are predicted, −Σ log p of them, and how many were the most likely ones.
   public var scored = 0
+  /// −Σ log p of the predicted tokens.
   public var nats = 0.0
+  /// Predicted tokens that were the most likely ones.
   public var hits = 0
   /// Documents of whose scored tokens each was the most likely one: a greedy answer would have been the same.
   public var exact = 0
   /// Tokens seen and tokens live at the ends of documents, the latter for each layer and KV head, `[L, G]`.
   public var seen = 0
+  /// Tokens live at the ends of documents, `[L, G]`.
   public var live: [[Int]] = []
 
+  /// Nats per predicted token.
   public var loss: Double { nats / Double(max(1, scored)) }
+  /// The share of predicted tokens that were the most likely ones.
   public var hitShare: Double { Double(hits) / Double(max(1, scored)) }
+  /// The share of documents that would have been answered so.
   public var exactShare: Double { Double(exact) / Double(max(1, documents)) }
   /// Tokens seen by tokens live.
   public var ratio: Double {

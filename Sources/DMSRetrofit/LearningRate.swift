@@ -6,15 +6,20 @@
 import DMSCheckpoint
 import Glibc
 
+/// A learning rate over the steps of a run.
 public struct LearningRate: Sendable, Equatable {
+  /// What becomes of the rate after the warm-up.
   public enum Schedule: String, Sendable, CaseIterable { case constant, linear, cosine }
 
+  /// The largest rate.
   public var peak = 3e-5
+  /// What becomes of it.
   public var schedule = Schedule.constant
   /// Steps in which the rate grows from nothing.
   public var warmUp = 0
   /// The share of the peak that is left in the end.
   public var floor = 0.0
+  /// Of the run.
   public var steps: Int
 
   init(_ reader: ConfigurationReader?, steps: Int) throws {

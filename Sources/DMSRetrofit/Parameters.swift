@@ -11,9 +11,13 @@ import DMSTensor
 
 /// A tensor's name in checkpoints, its shape and its place in the buffer.
 public struct ParameterTensor: Sendable {
+  /// As in checkpoints.
   public let name: String
+  /// Of the tensor.
   public let shape: [Int]
+  /// Its first number in the buffer.
   public let offset: Int
+  /// Its numbers.
   public var count: Int { shape.reduce(1, *) }
   /// Numbers of a row; of a vector's, 1.
   var width: Int { shape.count > 1 ? shape[1] : 1 }
@@ -40,14 +44,18 @@ public struct ParameterLayout: Sendable {
     var downBias: Int?
   }
 
+  /// Of the decoder.
   public let shape: ModelConfiguration
+  /// In the order of the buffer.
   public private(set) var tensors: [ParameterTensor] = []
   private(set) var layers: [Layer] = []
   private(set) var embedding = 0  // [V, C]
   private(set) var finalNorm = 0  // [C]
   private(set) var head = 0  // [V, C]; the embedding's place where they are tied
+  /// Numbers in all.
   public private(set) var count = 0
 
+  /// The layout of a decoder.
   public init(_ shape: ModelConfiguration) {
     self.shape = shape
     let (hidden, size) = (shape.hidden, shape.intermediate)
@@ -102,9 +110,12 @@ public struct ParameterLayout: Sendable {
 
 /// The numbers.
 public final class Parameters {
+  /// Where each tensor lies.
   public let layout: ParameterLayout
+  /// All numbers, fp32.
   public let values: FloatBuffer
 
+  /// Zeros.
   public init(_ layout: ParameterLayout) {
     self.layout = layout
     values = FloatBuffer(layout.count)
@@ -159,6 +170,7 @@ public final class Parameters {
     }
   }
 
+  /// The same numbers in memory of their own.
   public func copy() -> Parameters {
     let copy = Parameters(layout)
     copy.values.base.update(from: values.base, count: values.count)

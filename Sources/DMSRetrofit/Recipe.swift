@@ -6,6 +6,7 @@ import DMSPlatform
 import DMSTensor
 import DMSText
 
+/// What a training run does.
 public struct Recipe: Sendable {
   /// What is trained for, and what only that has.
   public enum Kind: Sendable, Equatable {
@@ -20,6 +21,7 @@ public struct Recipe: Sendable {
     /// As recipes write it.
     public enum Name: String, Sendable, CaseIterable { case pretrain, fade, retrofit }
 
+    /// As a recipe writes it.
     public var name: Name {
       switch self {
       case .pretrain: .pretrain
@@ -31,6 +33,7 @@ public struct Recipe: Sendable {
 
   /// A part of a run.
   public struct Stage: Sendable, Equatable {
+    /// How many.
     public let steps: Int
     /// Of a step.
     public let sequences: Int
@@ -42,7 +45,9 @@ public struct Recipe: Sendable {
     public let weights: [Double]?
   }
 
+  /// A source of documents.
   public struct Data: Sendable, Equatable {
+    /// Where documents come from.
     public enum Origin: Sendable, Equatable {
       /// Of a text everything is scored.
       case text(String)
@@ -50,6 +55,7 @@ public struct Recipe: Sendable {
       /// Conversations of up to so many questions about the same facts.
       case task(SyntheticTask, questions: Int, ScoredTokens)
     }
+    /// Where its documents come from.
     public let origin: Origin
     /// The share of documents, relative to the others.
     public let weight: Double
@@ -57,11 +63,15 @@ public struct Recipe: Sendable {
 
   /// How memory becomes less (DMS, section 4).
   public struct Eviction: Sendable, Equatable {
+    /// What the model is taught.
     public let settings: DMSSettings
+    /// The compression ratio at the end.
     public let ratio: Double
     /// The target ratio grows by 1 in so many steps, from 1.
     public let stepsPerRatio: Double
+    /// Of the ratio loss.
     public let weight: Double
+    /// Which numbers learn.
     public let trains: TrainableSet
     /// A model is written when the target reaches one of these ratios, too.
     public let exports: [Double]
@@ -80,17 +90,25 @@ public struct Recipe: Sendable {
     }
   }
 
+  /// What is trained for.
   public let kind: Kind
+  /// Of everything that is drawn.
   public let seed: UInt64
+  /// Its parts, in order.
   public let stages: [Stage]
+  /// What is learnt from.
   public let data: [Data]
+  /// The learning rate over the steps.
   public let rate: LearningRate
+  /// How numbers are moved.
   public let optimizer: AdamW.Options
   /// The most tokens that go through the decoder at once.
   public let tokensAtOnce: Int
+  /// Whether activations are computed anew in the backward.
   public let recomputes: Bool
   /// Steps between checkpoints, and between evaluations; 0 for none but the last.
   public let checkpointEvery: Int
+  /// Steps between evaluations; 0 for none but the last.
   public let evaluateEvery: Int
   /// Held-out sequences of an evaluation.
   public let evaluationSequences: Int
@@ -101,7 +119,9 @@ public struct Recipe: Sendable {
   /// Of all steps: what Double and Int still count one by one, with room to spare.
   private static let mostTokens = 1e15
 
+  /// Steps of all stages.
   public var steps: Int { stages.reduce(0) { $0 + $1.steps } }
+  /// Tokens of the longest sequence of all stages.
   public var longestSequence: Int { stages.reduce(0) { max($0, $1.length) } }
 
   /// `nil` for what is no retrofit.

@@ -8,15 +8,19 @@ import Glibc
 
 /// A run's place. While it lives, no other process can write there.
 public final class RunFolder {
+  /// Of the folder.
   public let path: String
   /// Whether the run in it goes on.
   public let resumes: Bool
   /// `nil` before a new run begins: nothing is made until then.
   private var lock: FileLock?
 
+  /// The file of the recipe.
   public var recipe: String { path + "/recipe.json" }
+  /// The file of the log, a JSON object a line.
   public var log: String { path + "/log.jsonl" }
   var checkpoints: String { path + "/checkpoints" }
+  /// The folder of the model that comes of it.
   public var model: String { path + "/model" }
   /// Of a model on the way.
   public func model(ratio: Double) -> String {

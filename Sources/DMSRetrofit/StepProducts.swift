@@ -27,11 +27,11 @@ public final class StepProducts {
   /// - Parameter batch: of few enough rows to go through the decoder at once.
   public init(
     _ shape: ModelConfiguration, _ batch: TokenBatch, distils: Bool, recomputes: Bool, trains: TrainableSet,
-    pool: ThreadPool
+    on machine: Machine
   ) {
     self.shape = shape
     self.batch = batch
-    self.pool = pool
+    pool = machine.pool
     self.distils = distils
     self.recomputes = recomputes
     self.trains = trains
@@ -47,9 +47,9 @@ public final class StepProducts {
     let (rows, longest) = (Attention.block * shape.heads / shape.kvHeads, batch.longestDocument)
     scratchStride = rows * longest + max(rows, longest) * shape.headDim
     scratch = FloatBuffer(pool.count * scratchStride)
-    useOneBLASThread()
   }
 
+  /// Multiplies once what a step multiplies.
   public func run() {
     let sizes = LayerSizes(shape)
     let maps = [

@@ -3,6 +3,7 @@
 /// N rows. A document is what attention sees as a whole; a sequence is a number of documents, and the unit of the ratio loss
 /// and of the noise. There is no padding: documents have the lengths that they have.
 public struct TokenBatch: Sendable, Equatable {
+  /// Of all rows.
   public private(set) var ids: [Int32] = []  // [N]
   /// The place of each row in its document.
   public private(set) var positions: [Int32] = []  // [N]
@@ -14,10 +15,14 @@ public struct TokenBatch: Sendable, Equatable {
   public private(set) var sequences: [Range<Int>] = []
   private var sequenceOfEachRow: [Int32] = []
 
+  /// No rows.
   public init() {}
 
+  /// Tokens in all.
   public var rows: Int { ids.count }
+  /// Rows after which something is predicted.
   public var scoredRows: Int { targets.count { $0 >= 0 } }
+  /// Tokens of the longest document.
   public var longestDocument: Int { documents.reduce(0) { max($0, $1.count) } }
 
   func sequenceOfRow(_ row: Int) -> Int { Int(sequenceOfEachRow[row]) }
@@ -58,10 +63,12 @@ public struct TokenBatch: Sendable, Equatable {
 
 /// Token ids, and for each what is to be predicted after it.
 public struct Document: Sendable, Equatable {
+  /// The tokens.
   public var ids: [Int32]
   /// -1 where nothing is to be predicted.
   public var targets: [Int32]
 
+  /// Tokens with what is to be predicted after each.
   public init(ids: [Int32], targets: [Int32]) {
     precondition(ids.count == targets.count, "a target for each token")
     self.ids = ids

@@ -24,6 +24,7 @@ public enum TrainableSet: String, Sendable, CaseIterable {
 
 /// The trainable pieces of a layout, in its order.
 public struct TrainableParts: Sendable {
+  /// A run of numbers that train.
   public struct Part: Sendable {
     /// Of the numbers in the parameters' buffer.
     public let range: Range<Int>
@@ -33,10 +34,14 @@ public struct TrainableParts: Sendable {
     public let decays: Bool
   }
 
+  /// Of all parameters.
   public let layout: ParameterLayout
+  /// In the order of the layout.
   public private(set) var parts: [Part] = []
+  /// Numbers in all.
   public private(set) var count = 0
 
+  /// What a set trains of a layout.
   public init(_ layout: ParameterLayout, _ set: TrainableSet) {
     self.layout = layout
     let shape = layout.shape
@@ -70,9 +75,12 @@ public struct TrainableParts: Sendable {
 
 /// The gradients of the trainable numbers.
 public final class Gradients {
+  /// What they are gradients of.
   public let parts: TrainableParts
+  /// Packed, `[count]`.
   public let values: FloatBuffer
 
+  /// Zeros.
   public init(_ parts: TrainableParts) {
     self.parts = parts
     values = FloatBuffer(parts.count)
@@ -80,6 +88,7 @@ public final class Gradients {
 
   static func bytes(_ parts: TrainableParts) -> Int { MemoryLayout<Float>.stride * parts.count }
 
+  /// Sets them to zero.
   public func reset() { values.base.update(repeating: 0, count: values.count) }
 
   /// The trainable rows of the `rows` × `width` numbers at an offset of the parameters.

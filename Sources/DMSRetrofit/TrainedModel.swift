@@ -4,6 +4,7 @@ import DMSCheckpoint
 import DMSKernels
 import DMSTensor
 
+/// Parameters as a model folder.
 public enum TrainedModel {
   /// Writes weights and configuration into a folder in the making, with a model's tokenizer and its like.
   ///

@@ -35,9 +35,9 @@ public final class TrainingDecoder {
 
   /// - Parameters:
   ///   - trains: whether there will be a backward; without, all layers share their activations.
-  public init(_ shape: ModelConfiguration, capacity: Int, trains: Bool, recomputes: Bool, pool: ThreadPool) {
+  public init(_ shape: ModelConfiguration, capacity: Int, trains: Bool, recomputes: Bool, on machine: Machine) {
     self.shape = shape
-    self.pool = pool
+    pool = machine.pool
     self.capacity = capacity
     self.recomputes = trains && recomputes
     buffers = DecoderBuffers(shape, rows: capacity, trains: trains, recomputes: recomputes, FloatBuffer.init)

@@ -7,13 +7,19 @@ import DMSModel
 import DMSPlatform
 import DMSTensor
 
+/// What a run would take of memory and time.
 public struct TrainingEstimate {
   /// Bytes.
   public let parameters: Int
+  /// Bytes of the teacher's parameters, where they are a copy.
   public let teacher: Int
+  /// Bytes of the gradients.
   public let gradients: Int
+  /// Bytes of the optimiser's moments.
   public let moments: Int
+  /// Bytes of what forward and backward work in.
   public let activations: Int
+  /// Bytes in all.
   public var bytes: Int { parameters + teacher + gradients + moments + activations + Self.program }
   /// Floating-point operations of all steps' matrix products.
   public let operations: Double

@@ -8,19 +8,27 @@ import DMSPlatform
 import DMSTensor
 import DMSText
 
+/// A run of a recipe on a model, in a folder of its own.
 public final class TrainingRun {
   /// How far a run is.
   public struct Progress: Sendable {
+    /// Steps that are done.
     public let step: Int
+    /// Steps in all.
     public let steps: Int
+    /// Of the last step.
     public let loss: StepLoss
     /// `nil` for what is no retrofit.
     public let targetRatio: Double?
+    /// The learning rate of the last step.
     public let rate: Double
+    /// Of the last step.
     public let tokensPerSecond: Double
+    /// At the mean speed so far.
     public let secondsLeft: Double
   }
 
+  /// What has happened.
   public enum Event: Sendable {
     case step(Progress)
     case evaluation(step: Int, HeldOutEvaluation)
@@ -30,14 +38,17 @@ public final class TrainingRun {
     case warning(String)
   }
 
+  /// How it ended.
   public enum End: Sendable, Equatable { case finished, cancelled }
 
+  /// What it does.
   public let recipe: Recipe
+  /// Where it keeps everything.
   public let folder: RunFolder
+  /// Of what it trains.
   public let layout: ParameterLayout
   private let source: String
   private let machine: Machine
-  private var pool: ThreadPool { machine.pool }
   private let parameters: Parameters
   private let parts: TrainableParts
   private let optimizer: AdamW
@@ -45,6 +56,7 @@ public final class TrainingRun {
   private let data: TrainingData
   private let type: ElementType
   private let log: RunLog
+  private var hasBegun = false
   private var state: RunState
 
   /// Prepares a run, or finds where it stood.
@@ -117,10 +129,11 @@ public final class TrainingRun {
   ///   - isCancelled: asked after each step; the run is saved then.
   /// - Throws: `InputError` if the loss is no number any more: the last checkpoint stays.
   public func run(isCancelled: () -> Bool, onEvent: (Event) -> Void) throws -> End {
-    try folder.begin(recipe, keeping: log)
+    if !hasBegun { try folder.begin(recipe, keeping: log) }
+    hasBegun = true
     let step = TrainingStep(
       parameters, trains: parts, teacher: teacher, capacity: recipe.tokensAtOnce, recomputes: recipe.recomputes,
-      pool: pool)
+      on: machine)
     if let warning = data.warning(recipe) { onEvent(.warning(warning)) }
     let clock = ContinuousClock()
     var saved = state.step
@@ -174,11 +187,11 @@ public final class TrainingRun {
       ) { noise(layer: $0, sequence: $1, kvHead: $2, token: $3) }
     }
     let loss = step.run(batch, eviction)
-    let norm = AdamW.norm(step.gradients, pool)
+    let norm = AdamW.norm(step.gradients, on: machine)
     guard loss.loss.isFinite, norm.isFinite else {
       throw lost("the loss of step \(number + 1) is \(loss.loss), the gradient's norm \(norm)")
     }
-    optimizer.update(parameters, step.gradients, norm: norm, rate: recipe.rate.value(at: number), pool)
+    optimizer.update(parameters, step.gradients, norm: norm, rate: recipe.rate.value(at: number), on: machine)
     state.step += 1
     state.tokens += batch.rows
     state.cursor = data.cursor

@@ -4,6 +4,7 @@
 // Pretraining:                      loss = −log p of the next tokens
 
 import DMSCheckpoint
+import DMSKernels
 import DMSPlatform
 import DMSTensor
 
@@ -13,15 +14,20 @@ public struct StepLoss: Sendable, Equatable {
   public var loss = 0.0
   /// The mean over scored tokens: of the distillation, or of the next tokens.
   public var tokenLoss = 0.0
+  /// The mean over sequences of what is missing to the target share.
   public var ratioLoss = 0.0
   /// The mean over sequences of the share of decisions that evict.
   public var evictedShare = 0.0
+  /// The share that was asked for.
   public var targetShare = 0.0
   /// The share of scored tokens at which the most likely token is the target's.
   public var hitShare = 0.0
+  /// Tokens of the step.
   public var tokens = 0
+  /// Tokens that were predicted.
   public var scoredTokens = 0
 
+  /// Zeros.
   public init() {}
 
   /// What the decisions amount to, if they were to last: 1 / (1 − share).
@@ -30,12 +36,14 @@ public struct StepLoss: Sendable, Equatable {
 
 /// Where a distillation takes its targets from.
 public struct Teacher {
+  /// Of the teacher's own, or the student's.
   public var parameters: Parameters
   /// Whether it does without the borrowed channels.
   public var zeroesBorrowed: Bool
   /// Of the student from it.
   public var divergence: Divergence
 
+  /// A teacher with these parameters.
   public init(_ parameters: Parameters, zeroesBorrowed: Bool, divergence: Divergence = .studentTeacher) {
     self.parameters = parameters
     self.zeroesBorrowed = zeroesBorrowed
@@ -46,7 +54,9 @@ public struct Teacher {
 /// Computes a step's loss and gradients; the optimiser is not its business. Its memory is that of the decoders, student and
 /// teacher, and of the gradients. Not for several threads at once: it has threads of its own.
 public final class TrainingStep {
+  /// What trains, and what does not.
   public let parameters: Parameters
+  /// Of the last step's batch.
   public let gradients: Gradients
   private let student: TrainingDecoder
   private let teacher: TrainingDecoder?
@@ -60,15 +70,15 @@ public final class TrainingStep {
   ///   - teacher: for distillation; `nil` trains on the next tokens.
   public init(
     _ parameters: Parameters, trains: TrainableParts, teacher: Teacher?, capacity: Int, recomputes: Bool,
-    pool: ThreadPool
+    on machine: Machine
   ) {
     let shape = parameters.layout.shape
     self.parameters = parameters
     gradients = Gradients(trains)
-    student = TrainingDecoder(shape, capacity: capacity, trains: true, recomputes: recomputes, pool: pool)
+    student = TrainingDecoder(shape, capacity: capacity, trains: true, recomputes: recomputes, on: machine)
     teacherOf = teacher
     self.teacher = teacher.map { _ in
-      TrainingDecoder(shape, capacity: capacity, trains: false, recomputes: false, pool: pool)
+      TrainingDecoder(shape, capacity: capacity, trains: false, recomputes: false, on: machine)
     }
     logits = Logits(shape, rows: capacity, distils: teacher != nil, FloatBuffer.init)
   }
@@ -99,10 +109,14 @@ public final class TrainingStep {
 
   /// How evictions enter a step.
   public struct Eviction {
+    /// The share of decisions that are to evict.
     public var targetShare: Double
+    /// Of the ratio loss.
     public var weight: Double
+    /// Logistic noise of a decision (section 3.1).
     public var noise: @Sendable (_ layer: Int, _ sequence: Int, _ kvHead: Int, _ token: Int) -> Float
 
+    /// A target with its noise.
     public init(
       targetShare: Double, weight: Double = 1,
       noise: @escaping @Sendable (_ layer: Int, _ sequence: Int, _ kvHead: Int, _ token: Int) -> Float

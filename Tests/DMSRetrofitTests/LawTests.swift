@@ -26,15 +26,15 @@ struct LawTests {
     let texts = [90, 41].map { count in (0..<count).map { ($0 * $0 * 7 + $0 * 13 + count) % shape.vocabulary } }
     var batch = TokenBatch()
     batch.append(texts.map { Document($0) })
-    let pool = try ThreadPool(threads: 2)
+    let machine = try Machine(threads: 2)
     let parameters = try Parameters(ParameterLayout(shape), from: checkpoint)
-    let decoder = TrainingDecoder(shape, capacity: batch.rows, trains: false, recomputes: false, pool: pool)
+    let decoder = TrainingDecoder(shape, capacity: batch.rows, trains: false, recomputes: false, on: machine)
     decoder.forward(batch, parameters, evicts ? .hard : .off(zeroesBorrowed: shape.dms != nil))
     let head = LinearMap(
       weights: parameters.values.base + parameters.layout.head, bias: nil, outputs: shape.vocabulary,
       inputs: shape.hidden)
     let logits = FloatBuffer(batch.rows * shape.vocabulary)
-    head.forward(decoder.hidden, rows: batch.rows, to: logits.base, pool)
+    head.forward(decoder.hidden, rows: batch.rows, to: logits.base, machine.pool)
     let found = (0..<logits.count).map { logits.base[$0] }
 
     let machine = try Machine(threads: 2)
@@ -79,10 +79,10 @@ struct LawTests {
     let (parameters, gradients) = (Parameters(layout), Gradients(parts))
     for index in 0..<gradients.values.count { gradients.values.base[index] = index % 2 == 0 ? 0.5 : -0.5 }
     let optimizer = AdamW(parts, AdamW.Options())
-    let pool = try ThreadPool(threads: 2)
-    let norm = AdamW.norm(gradients, pool)
+    let machine = try Machine(threads: 2)
+    let norm = AdamW.norm(gradients, on: machine)
     #expect(abs(norm - 0.5 * Double(parts.count).squareRoot()) < 1e-3 * norm)
-    optimizer.update(parameters, gradients, norm: norm, rate: 0.01, pool)
+    optimizer.update(parameters, gradients, norm: norm, rate: 0.01, on: machine)
     for index in 0..<parameters.values.count {
       // ε is 1e-8 beside clipped gradients of 1 / sqrt(count), about 3e-3.
       #expect(abs(parameters.values.base[index] - (index % 2 == 0 ? -0.01 : 0.01)) < 1e-6)
@@ -100,7 +100,7 @@ struct LawTests {
     let parameters = try Parameters(layout, from: checkpoint)
     let some = TrainingStep(
       parameters, trains: parts, teacher: Teacher(parameters, zeroesBorrowed: true),
-      capacity: 100, recomputes: false, pool: try ThreadPool(threads: 2))
+      capacity: 100, recomputes: false, on: Machine(threads: 2))
     _ = some.run(try fixture.batch(), try fixture.eviction())
     for part in parts.parts {
       for index in 0..<part.range.count {
@@ -119,7 +119,7 @@ struct LawTests {
   func theGradientIsTheLossesSlope(name: String, evicts: Bool) throws {
     let folder = "\(TrainingFixture.fixtures)/\(name)"
     let checkpoint = try Checkpoint(folder: folder)
-    let (layout, pool) = (ParameterLayout(checkpoint.configuration), try ThreadPool(threads: 2))
+    let (layout, machine) = (ParameterLayout(checkpoint.configuration), try Machine(threads: 2))
     var batch = TokenBatch()
     batch.append([300, 131].map { count in Document((0..<count).map { ($0 * $0 * 7 + $0 * 13 + count) % 128 }) })
     let noise = LogisticNoise(seed: 1, step: 0, layers: layout.shape.layers, kvHeads: layout.shape.kvHeads)
@@ -130,12 +130,12 @@ struct LawTests {
     func step(_ parameters: Parameters) -> TrainingStep {
       TrainingStep(
         parameters, trains: TrainableParts(layout, .full), teacher: nil, capacity: 500,
-        recomputes: false, pool: pool)
+        recomputes: false, on: machine)
     }
     let parameters = try Parameters(layout, from: checkpoint)
     let whole = step(parameters)
     _ = whole.run(batch, evicts ? eviction : nil)
-    let norm = AdamW.norm(whole.gradients, pool)
+    let norm = AdamW.norm(whole.gradients, on: machine)
     func loss(_ distance: Double) -> Double {
       let moved = parameters.copy()
       for index in 0..<moved.values.count {

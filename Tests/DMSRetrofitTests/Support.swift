@@ -1,6 +1,7 @@
 // Training fixtures: a small model and the exact numbers of one step.
 
 import DMSCheckpoint
+import DMSKernels
 import DMSPlatform
 import DMSRetrofit
 import DMSTensor
@@ -60,7 +61,7 @@ struct TrainingFixture: CustomTestStringConvertible {
     let capacity = min(batch.rows, sequences * batch.longestDocument)
     return TrainingStep(
       parameters, trains: TrainableParts(layout, .full), teacher: Teacher(parameters.copy(), zeroesBorrowed: true),
-      capacity: capacity, recomputes: recomputes, pool: try ThreadPool(threads: threads))
+      capacity: capacity, recomputes: recomputes, on: Machine(threads: threads))
   }
 
   var testDescription: String { name }

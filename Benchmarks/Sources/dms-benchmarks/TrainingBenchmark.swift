@@ -18,7 +18,7 @@ struct TrainingBenchmark: ParsableCommand {
     let threads = threads > 0 ? threads : Topology.allowedProcessors().count
     printProvenance(threads: threads)
     let shape = try ModelConfiguration(folder: model)
-    let pool = try ThreadPool(threads: threads)
+    let machine = try Machine(threads: threads)
     let layout = ParameterLayout(shape)
     let parameters = Parameters(layout, random: 1)
     var batch = TokenBatch()
@@ -28,15 +28,15 @@ struct TrainingBenchmark: ParsableCommand {
     }
     let parts = TrainableParts(layout, .full)
     let step = TrainingStep(
-      parameters, trains: parts, teacher: nil, capacity: batch.rows, recomputes: false, pool: pool)
+      parameters, trains: parts, teacher: nil, capacity: batch.rows, recomputes: false, on: machine)
     let optimizer = AdamW(parts, AdamW.Options())
-    let products = StepProducts(shape, batch, distils: false, recomputes: false, trains: .full, pool: pool)
+    let products = StepProducts(shape, batch, distils: false, recomputes: false, trains: .full, on: machine)
     var (steps, alone, shares): ([Double], [Double], [Double]) = ([], [], [])
     for repetition in 0...repetitions {
       let time = seconds {
         _ = step.run(batch, nil)
         optimizer.update(
-          parameters, step.gradients, norm: AdamW.norm(step.gradients, pool), rate: 1e-4, pool)
+          parameters, step.gradients, norm: AdamW.norm(step.gradients, on: machine), rate: 1e-4, on: machine)
       }
       let own = seconds { products.run() }
       // The first of each is warm-up.

@@ -10,16 +10,21 @@ public struct BatchCursor: Sendable, Equatable {
   /// For each source the next item, counted over all rounds through it, and the next of its documents.
   public var sources: [Place]
 
+  /// Where a source stands.
   public struct Place: Sendable, Equatable {
+    /// Counted over all rounds.
     public var item = 0
+    /// Of the item.
     public var document = 0
   }
 }
 
+/// A stream of batches from several sources.
 public final class BatchStream {
   private let sources: [(source: any DataSource, weight: Double)]
   private let seed: UInt64
   private let isHeldOut: Bool
+  /// Where it stands; setting it goes there.
   public var cursor: BatchCursor
   /// An item's documents as they were asked for, until the item is done with.
   private var open: [Open?]

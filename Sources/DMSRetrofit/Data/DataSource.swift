@@ -90,8 +90,10 @@ public final class TaskSource: DataSource {
   private let seed: UInt64
   private let questions: Int
   private let conversation: Conversation
+  /// Without end.
   public var items: Int? { nil }
 
+  /// Conversations of up to `questions` problems of a task.
   public init(
     _ task: SyntheticTask, questions: Int, seed: UInt64, _ tokenizer: Tokenizer, _ template: ChatTemplate,
     _ scored: ScoredTokens
@@ -102,6 +104,7 @@ public final class TaskSource: DataSource {
     conversation = Conversation(tokenizer: tokenizer, template: template, scored: scored)
   }
 
+  /// The conversation of an item, if it fits.
   public func documents(of item: Int, longest: Int, size: ClosedRange<Int>?) throws -> [Document] {
     var random = RandomStream(seed: RandomNumbers.seed(seed, item))
     let problems = task.conversation(

@@ -33,8 +33,10 @@ public final class TextSource: DataSource {
     self.blocks = blocks
   }
 
+  /// Blocks of the text.
   public var items: Int? { blocks.count }
 
+  /// Documents of an item, cut at `longest` tokens.
   public func documents(of item: Int, longest: Int, size: ClosedRange<Int>?) throws -> [Document] {
     let bytes = UnsafeRawBufferPointer(rebasing: file.bytes[blocks[item]])
     guard let text = String(validating: bytes, as: UTF8.self) else {
@@ -76,8 +78,10 @@ public final class LinesSource: DataSource {
     for item in lines.indices { _ = try content(of: item) }
   }
 
+  /// Lines that are not empty.
   public var items: Int? { lines.count }
 
+  /// Documents of an item, cut at `longest` tokens.
   public func documents(of item: Int, longest: Int, size: ClosedRange<Int>?) throws -> [Document] {
     switch try content(of: item) {
     case .text(let text):

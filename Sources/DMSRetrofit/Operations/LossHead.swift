@@ -19,6 +19,7 @@ public enum Divergence: String, Sendable, CaseIterable {
   case teacherStudent = "teacher||student"
 }
 
+/// What the logits are compared with.
 public enum Objective: Sendable {
   case nextToken
   case distillation(Divergence)
@@ -26,7 +27,9 @@ public enum Objective: Sendable {
 
 /// Sums over scored rows.
 public struct LossSums: Sendable, Equatable {
+  /// Over rows.
   public var loss = 0.0
+  /// Rows that were scored.
   public var rows = 0
   /// Rows whose most likely token is the target (of a distillation: the teacher's most likely one).
   public var hits = 0

@@ -7,6 +7,7 @@
 ///
 /// Costs one pass over the text and holds back at most seven bytes.
 public struct ThinkingSplitter: Sendable {
+  /// A piece of text, by what it is.
   public enum Part: Equatable, Sendable {
     case thinking(String)
     case answer(String)

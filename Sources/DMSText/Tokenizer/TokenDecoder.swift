@@ -1,5 +1,6 @@
 // Ids to text, one by one, as they are generated: a character appears when its last byte has come, never half of it.
 
+/// Text of ids that come one by one: whole characters only.
 public struct TokenDecoder: Sendable {
   private let tokenizer: Tokenizer
   private let skippingSpecial: Bool

@@ -101,4 +101,4 @@ struct TokenDecoding: Sendable {
 }
 
 /// A name from a file, fit for an error's one line.
-func oneLine(_ name: String) -> String { DMSPlatform.oneLine(String(name.unicodeScalars.prefix(200))) }
+func oneLine(_ name: String) -> String { DMSPlatform.oneLine(name, most: 200) }

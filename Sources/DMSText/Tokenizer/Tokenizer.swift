@@ -11,7 +11,9 @@ public final class Tokenizer: Sendable {
   /// Added tokens as they stand in the text, and those that are looked for after normalisation.
   private let early: AddedTokenFinder
   private let late: AddedTokenFinder
+  /// The token that begins a sequence.
   public let bosID: Int?
+  /// The token that ends a sequence.
   public let eosID: Int?
 
   /// Reads `tokenizer.json`, or `vocab.json` and `merges.txt`, and `tokenizer_config.json` where it exists.
@@ -38,6 +40,7 @@ public final class Tokenizer: Sendable {
 
   /// The text of the token that begins or ends a sequence, as the checkpoint names it.
   public var bosToken: String? { definition.bosToken }
+  /// The text of the token that ends a sequence, as the checkpoint names it.
   public var eosToken: String? { definition.eosToken }
 
   /// One more than the largest id that has a token.

@@ -5,6 +5,7 @@ import DMSPlatform
 
 /// Collects the words of texts, then learns merges.
 public struct TokenizerTraining {
+  /// What is to be learnt.
   public struct Options: Sendable {
     /// Tokens in all: 256 bytes, merges, and those that are added.
     public var vocabulary = 512
@@ -12,11 +13,14 @@ public struct TokenizerTraining {
     public var special: [String] = []
     /// Tokens that are never split and shown as text.
     public var added: [String] = []
+    /// The special token that begins a text.
     public var bosToken: String?
+    /// The special token that ends a text.
     public var eosToken: String?
     /// The template of conversations.
     public var chatTemplate: String?
 
+    /// A vocabulary of 512 without added tokens.
     public init() {}
   }
 
