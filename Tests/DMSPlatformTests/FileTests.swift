@@ -102,10 +102,4 @@ struct FileTests {
     try checkCanBeWritten("/dev/null")
     #expect(scratch.text("file") == "kept" && scratch.names == ["file", "link"])
   }
-
-  @Test func anErrorIsOneLine() {
-    let error = InputError("a\nb", at: "", remedy: "c\u{1B}[31m\u{9B}\u{2028}\r\n")
-    #expect(error.description == "\"\": a\\nb; c\\u{1B}[31m\\u{009B}\\u{2028}\\r\\n")
-    #expect(oneLine("é模 \"") == "é模 \"")
-  }
 }
