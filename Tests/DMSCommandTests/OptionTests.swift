@@ -182,6 +182,7 @@ struct OptionTests {
         ["evaluate", model, "--answers", folder, "--problems", "100000"],
         ["perplexity", model, "--text", models + "/problem.txt", "--against", folder + "/none"],
         ["perplexity", folder + "/none", "--text", models + "/problem.txt"],
+        ["trace", folder + "/nothing", "--prompt", "hi", "-o", folder + "/none/out"],
         ["run", folder + "/none", "--prompt-file", folder + "/none.txt"],
         ["tokenizer", "train", folder + "/none/deep", "--task", "sums", "--problems", "2"],
         ["tokenizer", "train", folder + "/out", "--task", "sums", "--problems", "2", "--vocabulary", "10"],
@@ -201,11 +202,11 @@ struct OptionTests {
     try withFolder { folder in
       let config = try String(contentsOfFile: fixtures + "/qwen3/config.json", encoding: .utf8)
       let arguments = ["bench", "--prompt", "2", "--generate", "1", "--repetitions", "1", "--json", "--shape"]
-      for name in ["config.json", "DeepSeek-R1-Distill.json", "a shape ä", "not-config.json"] {
+      for name in ["config.json", "a shape ä", "not-config.json"] {
         try write(config, "\(folder)/\(name)")
         #expect(try dms(arguments + ["\(folder)/\(name)"]).code == 0, "\(name)")
       }
-      for path in [folder, folder + "/"] { #expect(try dms(arguments + [path]).code == 0) }
+      #expect(try dms(arguments + [folder + "/"]).code == 0)
       #expect(try dms(arguments + ["/dev/stdin"], input: config).code == 0)
       try write("{\"model_type\": \"qwen3\"}", folder + "/part.json")
       try write("[]", folder + "/list.json")
