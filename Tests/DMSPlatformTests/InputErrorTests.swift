@@ -21,4 +21,9 @@ struct InputErrorTests {
     let path = "/" + String(repeating: "p", count: 4000)
     #expect(InputError("is missing", at: path).description == path + ": is missing")
   }
+
+  @Test func aPlaceWithoutANameIsStillAPlace() {
+    #expect(InputError("no config.json", at: "").description == "\"\": no config.json")
+    #expect(InputError("no config.json").description == "no config.json")
+  }
 }
