@@ -84,31 +84,11 @@ struct Bases {
           .utf8),
       to: "\(folder)/tools.json")
     for (name, recipe) in Recipes.all { try writeFile(Array(recipe.utf8), to: "\(folder)/\(name).json") }
-    let isKnown =
-      program.run(
-        ["pretrain", "../dense/model", "new", "--recipe", "pretrain.json", "--estimate"], in: folder, input: nil,
-        output: "\(root)/output",
-        errors: "\(root)/errors"
-      ).code == 0
-    if !isKnown {
-      for (name, recipe) in Recipes.all {
-        try writeFile(Array(Recipes.camelCase(recipe).utf8), to: "\(folder)/\(name).json")
-      }
-    }
   }
 }
 
 /// Trainings of three steps.
 enum Recipes {
-  /// As older versions spell keys.
-  static func camelCase(_ text: String) -> String {
-    var out = ""
-    for part in text.split(separator: "_", omittingEmptySubsequences: false) {
-      out += out.isEmpty ? String(part) : part.prefix(1).uppercased() + part.dropFirst()
-    }
-    return out
-  }
-
   private static let stages =
     #""stages": [{"steps": 3, "sequences": 2, "length": 24, "size": [20, 24], "weights": [1, 1, 1]}]"#
   private static let data =

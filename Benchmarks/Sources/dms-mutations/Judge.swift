@@ -33,8 +33,10 @@ struct Judge {
 
   /// A training of very many steps that goes on is none that hangs.
   private var isLongWork: Bool {
-    let lines = String(decoding: errors, as: UTF8.self).split(separator: "\n").filter { $0.hasPrefix("step ") }
-    let steps = lines.last?.split(separator: " ").dropFirst().first?.split(separator: "/").last.flatMap { Int($0) }
+    let lines = String(decoding: errors, as: UTF8.self).split(separator: "\n").filter { $0.contains("step ") }
+    let steps = lines.last?.ranges(of: "step ").first.flatMap { place in
+      lines.last?[place.upperBound...].split(separator: " ").first?.split(separator: "/").last.flatMap { Int($0) }
+    }
     return steps.map { $0 > 1000 } ?? false
   }
 

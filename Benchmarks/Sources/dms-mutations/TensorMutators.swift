@@ -212,6 +212,16 @@ enum TensorMutators {
     return "tensors in another order"
   }
 
+  /// What other programs' quantisation leaves beside a matrix.
+  static let strayScale: Mutator = { bytes, random in
+    guard var file = TensorFile(bytes) else { return nil }
+    let matrices = file.tensors.filter { $0.shape.count == 2 }
+    guard !matrices.isEmpty else { return nil }
+    let name = random.pick(matrices).name + random.pick(["_scale", "_scale_inv"])
+    file.tensors.append(TensorFile.Tensor(name, "F32", [1], [0.5]))
+    return Mutation(bytes: file.bytes, what: "a stray \(name)", damage: .certainInNumbers)
+  }
+
   private static let manyTensors = changing(false) { file, _, random in
     let count = random.pick([10, 10_000])
     for number in 0..<count {
