@@ -78,7 +78,9 @@ let package = Package(
         "DMSRetrofit", "DMSEvaluation", "DMSModel", "DMSKernels", "DMSCheckpoint", "DMSText", "DMSTensor",
         "DMSPlatform",
       ]),
-    .testTarget(name: "DMSCommandTests", dependencies: ["DMSCommand", "DMSCheckpoint", "DMSRetrofit"]),
+    .testTarget(
+      name: "DMSCommandTests",
+      dependencies: ["DMSCommand", "DMSPlatform", "DMSTensor", "DMSText", "DMSCheckpoint", "DMSRetrofit"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -277,11 +277,12 @@ class Bench:
         values = {}
         for result in answer["results"]:
             name = "{work} {policy} {depth} {chains}".format(**result)
-            values[name] = result["tokensPerSecond"]["median"]
-            values["share " + name] = result["bandwidthShare"]
-        known = answer["weightBytes"] + answer["results"][-1]["kvBytes"]
-        values["beyond"] = (answer["peakResidentBytes"] - known) / 1e6
-        return {"values": values, "peak": answer["peakResidentBytes"], "bandwidth": answer["bandwidthBytesPerSecond"]}
+            values[name] = result["tokens_per_second"]["median"]
+            values["share " + name] = result["bandwidth_share"]
+        known = answer["weight_bytes"] + answer["results"][-1]["kv_bytes"]
+        values["beyond"] = (answer["peak_resident_bytes"] - known) / 1e6
+        return {"values": values, "peak": answer["peak_resident_bytes"],
+                "bandwidth": answer["bandwidth_bytes_per_second"]}
 
     def key(self, job: Job, round: int) -> str:
         versions = {"dms": self.dms_version, "llama": f"{LLAMA_VERSION} {self.options.fill}", "torch": "torch"}

@@ -22,8 +22,14 @@ public final class Checkpoint: Sendable {
   private static let golden = "golden.safetensors"
 
   /// Opens `model.safetensors`, or the shards of `model.safetensors.index.json`, or the only other weights in the folder.
-  /// - Throws: `InputError` for a missing or damaged file, naming it.
-  public init(folder: String) throws {
+  /// - Throws: `InputError` for a missing or damaged file, naming it, and for weights that another program has quantised.
+  public convenience init(folder: String) throws {
+    try self.init(inspecting: folder)
+    try refuseForeignQuantization()
+  }
+
+  /// Opens the weights, whatever their numbers mean: to look at, not to compute with.
+  package init(inspecting folder: String) throws {
     self.folder = folder
     configuration = try ModelConfiguration(folder: folder)
     var promised: [String: String] = [:]
@@ -39,13 +45,10 @@ public final class Checkpoint: Sendable {
       listing = try Self.onlyWeights(in: folder)
       paths = [listing]
     }
+    if !promised.isEmpty { try Self.checkPresence(paths, listing) }
     var files: [SafetensorsFile] = []
     var fileOfTensor: [String: Int] = [:]
     for path in paths {
-      guard access(path, F_OK) == 0 else {
-        throw InputError(
-          "the index names this file, and it is missing", at: path, remedy: "download the checkpoint completely")
-      }
       let file = try SafetensorsFile(path: path)
       // Of a tensor that lies in two shards, the one that the index names counts.
       for name in file.names where promised[name].map({ "\(folder)/\($0)" == path }) ?? true {
@@ -62,18 +65,60 @@ public final class Checkpoint: Sendable {
     self.fileOfTensor = fileOfTensor
   }
 
+  private static func checkPresence(_ paths: [String], _ listing: String) throws {
+    let missing = paths.filter { access($0, F_OK) != 0 }
+    guard let first = missing.first else { return }
+    let remedy = "download the checkpoint completely"
+    guard missing.count > 1 else {
+      throw InputError("the index names this file, and it is missing", at: first, remedy: remedy)
+    }
+    // A few names tell which; the rest are as many.
+    let names = missing.prefix(3).map { $0.dropFirst(DMSPlatform.folder(of: listing).count + 1) }
+    throw InputError(
+      "\(missing.count) of \(paths.count) files that the index names are missing: \(names.joined(separator: ", "))"
+        + (missing.count > names.count ? ", …" : ""), at: listing, remedy: remedy)
+  }
+
+  /// The first tensor that only weights have that another program has quantised, and its file.
+  var foreignTensor: (path: String, foreign: ForeignQuantization)? {
+    // Blocks of this program have scales, too.
+    let own = configuration.blocks.map { _ in ".scales" }
+    for file in files {
+      for name in file.names where own.map({ !name.hasSuffix($0) }) ?? true {
+        if let foreign = ForeignQuantization(tensor: name) { return (file.path, foreign) }
+      }
+    }
+    return nil
+  }
+
+  /// What another program has made of the weights, by config.json or by their tensors.
+  package var quantization: ForeignQuantization? { configuration.quantization ?? foreignTensor?.foreign }
+
   /// Whether a folder has weights, whole or not.
   package static func hasWeights(in folder: String) -> Bool {
-    folderEntries(folder).contains { $0.hasSuffix(".safetensors") || $0 == index }
+    folderEntries(folder).contains { isWeights($0) || $0 == index }
+  }
+
+  private static func isWeights(_ name: String) -> Bool {
+    name.hasSuffix(".safetensors") && !name.hasPrefix(".") && name != golden
+  }
+
+  /// Weights in a folder that are in a container which is not read here; `nil` if there are none.
+  package static func otherWeights(in folder: String) -> String? {
+    folderEntries(folder).sorted().first { name in
+      name.hasSuffix(".gguf") || (name.hasPrefix("pytorch_model") && name.hasSuffix(".bin"))
+        || (name.hasPrefix("consolidated") && name.hasSuffix(".pth"))
+    }
   }
 
   /// The one .safetensors file of a folder that has neither of the usual names.
   private static func onlyWeights(in folder: String) throws -> String {
-    let found = folderEntries(folder).filter {
-      $0.hasSuffix(".safetensors") && !$0.hasPrefix(".") && $0 != golden
-    }
+    let found = folderEntries(folder).filter(isWeights)
     guard let first = found.first else {
-      throw InputError("neither \(single) nor \(index)", at: folder, remedy: "download the checkpoint's weights")
+      let other = otherWeights(in: folder)
+      throw InputError(
+        "neither \(single) nor \(index)" + (other.map { ", and \($0) is not read" } ?? ""), at: folder,
+        remedy: other == nil ? "download the checkpoint's weights" : "download or convert the weights as safetensors")
     }
     guard found.count == 1 else {
       throw InputError(

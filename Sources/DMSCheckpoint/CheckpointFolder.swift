@@ -101,6 +101,8 @@ public final class CheckpointFolder {
     if let name = type.flatMap({ names[$0] }) {
       object[object["dtype"] == nil ? "torch_dtype" : "dtype"] = .string(name)
     }
+    // What is written is numbers or blocks of this program, whatever a shape's source has announced.
+    for key in ForeignQuantization.keys { object[key] = nil }
     if let blocks { object[StoredBlocks.key] = blocks.announcement }
     for (key, value) in dms?.keys ?? [] { object[key] = value }
     try writeAtomically(Array((JSON.object(object).text + "\n").utf8), to: "\(partial)/config.json")

@@ -50,6 +50,8 @@ public struct ModelConfiguration: Sendable, Equatable {
   public let storedType: ElementType?
   /// How the linear maps' weights lie in blocks; `nil` for numbers.
   public let blocks: StoredBlocks?
+  /// What another program has made of the weights: then they cannot be read. `nil` if config.json says nothing of it.
+  public let quantization: ForeignQuantization?
   /// `nil` for a checkpoint that was not taught to forget.
   public private(set) var dms: DMSSettings?
 
@@ -78,8 +80,11 @@ public struct ModelConfiguration: Sendable, Equatable {
   /// - Throws: `InputError` naming file and key, what was expected and what was found.
   public init(folder: String) throws {
     let path = folder + "/config.json"
-    guard access(path, F_OK) == 0 else {
-      throw InputError("no config.json", at: folder, remedy: "give the folder of a Hugging Face checkpoint")
+    guard access(path, R_OK) == 0 else {
+      let code = errno
+      // Of a folder that is there, only what it lacks is worth saying.
+      let reason = code == ENOENT && access(folder, F_OK) == 0 ? "" : ": \(systemMessage(code))"
+      throw InputError("no config.json\(reason)", at: folder, remedy: "give the folder of a Hugging Face checkpoint")
     }
     let metadataPath = "\(folder)/\(Self.dmsMetadataName)"
     let metadata = access(metadataPath, F_OK) == 0 ? try JSON(file: metadataPath) : nil
@@ -134,6 +139,7 @@ public struct ModelConfiguration: Sendable, Equatable {
     default: storedType = nil
     }
     blocks = try StoredBlocks(config)
+    quantization = ForeignQuantization(json)
     dms = try DMSSettings(config, metadata: dmsMetadata, source: metadataSource)
   }
 

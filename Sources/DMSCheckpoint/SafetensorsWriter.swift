@@ -82,10 +82,11 @@ public final class SafetensorsWriter {
       ? tensors
       : tensors.enumerated()
         .sorted { ($1.element.type.size, $0.offset) < ($0.element.type.size, $1.offset) }.map(\.element)
-    var members: [String] = []
+    var members = JSONObject()
     if !metadata.isEmpty {
-      let entries = metadata.map { "\(quoted($0.key)):\(quoted($0.value))" }
-      members.append("\"__metadata__\":{\(entries.joined(separator: ","))}")
+      var entries = JSONObject()
+      for (key, value) in metadata { entries[key] = .string(value) }
+      members["__metadata__"] = .object(entries)
     }
     var end = 0
     for tensor in ordered {
@@ -94,14 +95,14 @@ public final class SafetensorsWriter {
         throw InputError("tensor \(quoted(tensor.name)) of shape \(tensor.shape) is too large for a file", at: path)
       }
       end = sum
-      let shape = tensor.shape.map(String.init).joined(separator: ",")
-      members.append(
-        "\(quoted(tensor.name)):{\"dtype\":\"\(tensor.type.rawValue)\",\"shape\":[\(shape)],"
-          + "\"data_offsets\":[\(begin),\(end)]}")
+      members[tensor.name] = .members([
+        "dtype": .string(tensor.type.rawValue), "shape": .array(tensor.shape.map(JSON.integer)),
+        "data_offsets": .array([.integer(begin), .integer(end)]),
+      ])
       let former = places.updateValue(begin..<end, forKey: tensor.name)
       precondition(former == nil, "\(tensor.name) was declared twice")
     }
-    var header = Array("{\(members.joined(separator: ","))}".utf8)
+    var header = Array(JSON.object(members).line.utf8)
     while (8 + header.count) % order.headerAlignment != 0 { header.append(UInt8(ascii: " ")) }
     let data = 8 + header.count
     places = places.mapValues { data + $0.lowerBound..<data + $0.upperBound }

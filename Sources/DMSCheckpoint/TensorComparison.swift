@@ -9,6 +9,8 @@ public struct TensorComparison: Sendable {
   public enum Outcome: Sendable, Equatable {
     /// `index` is where the largest difference is, by dimension.
     case compared(largestAbsolute: Double, largestRelative: Double, index: [Int])
+    /// How many elements are not a number, in each file; `index` is the first one's place.
+    case notANumber(Int, Int, index: [Int])
     /// It is in one of the files only.
     case missing(from: String)
     case shapesDiffer([Int], [Int])
@@ -32,8 +34,9 @@ public struct TensorComparison: Sendable {
   /// Compares every tensor of `reference` and of `other`, by name, in the order of the reference.
   ///
   /// Floating-point types may differ between the files (F64, F32, F16, BF16), integer types too; a float and an integer are
-  /// different types. NaN equals NaN at the same place and is infinitely far from everything else; the same holds for an
-  /// infinity. The relative difference is max|a − b| / max|a| over a's finite numbers, and infinite if those are all zero.
+  /// different types. A tensor with a NaN, in either file, is equal to nothing: where numbers went wrong, equal NaNs prove
+  /// nothing. An infinity equals its like at the same place, and is infinitely far from everything else. The relative
+  /// difference is max|a − b| / max|a| over a's finite numbers, and infinite if those are all zero.
   /// For integers, and for types without arithmetic here, it is 0 or infinite. Reads both files once.
   public static func compare(_ reference: SafetensorsFile, _ other: SafetensorsFile) -> [TensorComparison] {
     var results = reference.names.compactMap { name in
@@ -58,13 +61,16 @@ public struct TensorComparison: Sendable {
 
   private static func compareFloats(_ a: FloatReader, _ b: FloatReader, _ shape: [Int]) -> Outcome {
     var (largest, place, scale) = (0.0, 0, 0.0)
+    var nans = NotANumbers()
     for index in 0..<a.count {
       let (x, y) = (a[index], b[index])
+      nans.note(x.isNaN, y.isNaN, at: index)
       if x.isFinite { scale = max(scale, abs(x)) }
-      guard x != y, !(x.isNaN && y.isNaN) else { continue }
+      guard x != y else { continue }
       let difference = x.isFinite && y.isFinite ? abs(x - y) : .infinity
       if difference > largest { (largest, place) = (difference, index) }
     }
+    if let outcome = nans.outcome(shape) { return outcome }
     let relative = largest == 0 ? 0 : scale > 0 ? largest / scale : .infinity
     return .compared(largestAbsolute: largest, largestRelative: relative, index: indices(of: place, shape))
   }
@@ -82,6 +88,11 @@ public struct TensorComparison: Sendable {
 
   /// Tensors of a type without arithmetic here (F8, F6, F4, C64): equal bytes, or not.
   private static func compareBytes(_ a: TensorView, _ b: TensorView) -> Outcome {
+    var nans = NotANumbers()
+    if let isNaN = NotANumbers.test(a.type) {
+      for index in 0..<a.count { nans.note(isNaN(a.bytes, index), isNaN(b.bytes, index), at: index) }
+    }
+    if let outcome = nans.outcome(a.shape) { return outcome }
     guard let byte = a.bytes.indices.first(where: { a.bytes[$0] != b.bytes[$0] }) else {
       return .compared(largestAbsolute: 0, largestRelative: 0, index: indices(of: 0, a.shape))
     }
@@ -90,7 +101,7 @@ public struct TensorComparison: Sendable {
     return .compared(largestAbsolute: .infinity, largestRelative: .infinity, index: place)
   }
 
-  private static func indices(of place: Int, _ shape: [Int]) -> [Int] {
+  fileprivate static func indices(of place: Int, _ shape: [Int]) -> [Int] {
     var rest = place
     var reversed: [Int] = []
     for dimension in shape.reversed() {
@@ -98,6 +109,39 @@ public struct TensorComparison: Sendable {
       rest /= max(1, dimension)
     }
     return reversed.reversed()
+  }
+}
+
+/// What is not a number in two tensors.
+private struct NotANumbers {
+  private var (inReference, inOther) = (0, 0)
+  private var first: Int?
+
+  mutating func note(_ reference: Bool, _ other: Bool, at index: Int) {
+    guard reference || other else { return }
+    inReference += reference ? 1 : 0
+    inOther += other ? 1 : 0
+    first = first ?? index
+  }
+
+  /// `nil` if there are none.
+  func outcome(_ shape: [Int]) -> TensorComparison.Outcome? {
+    first.map { .notANumber(inReference, inOther, index: TensorComparison.indices(of: $0, shape)) }
+  }
+
+  /// Whether an element is NaN, for types without arithmetic here; `nil` for those that have no NaN (F4, F6).
+  static func test(_ type: ElementType) -> ((UnsafeRawBufferPointer, Int) -> Bool)? {
+    switch type {
+    case .f8e4m3: { $0[$1] & 0x7F == 0x7F }
+    case .f8e5m2: { $0[$1] & 0x7F > 0x7C }
+    case .f8e8m0: { $0[$1] == 0xFF }
+    case .f8e4m3fnuz, .f8e5m2fnuz: { $0[$1] == 0x80 }
+    case .c64:
+      { bytes, index in
+        (0..<2).contains { bytes.load(fromByteOffset: 8 * index + 4 * $0, as: Float.self).isNaN }
+      }
+    default: nil
+    }
   }
 }
 

@@ -6,6 +6,7 @@ import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSTensor
+import DMSText
 import Glibc
 
 struct BenchCommand: ParsableCommand {
@@ -21,31 +22,34 @@ struct BenchCommand: ParsableCommand {
   @Argument(help: "A Hugging Face model folder.")
   var model: String?
 
-  @Option(help: "Instead of a model: a config.json, or a folder with one; weights of that shape are drawn at random.")
+  @Option(
+    help: "Instead of a model: a configuration as config.json, or a folder with one; its weights are drawn at random.")
   var shape: String?
 
-  @Option(help: "Depths in tokens, as 0,4096,16384.")
+  @Option(parsing: .unconditional, help: "Depths in tokens, as 0,4096,16384.")
   var depth = "0"
 
-  @Option(help: "Numbers of parallel chains, as 1,8.")
+  @Option(parsing: .unconditional, help: "Numbers of parallel chains, as 1,8.")
   var chains = "1"
 
   @Option(help: "Policies: dense, dms, or both as dense,dms. Default: the model's own.")
   var policy: String?
 
-  @Option(help: "Tokens of a prefill; 0 measures none.")
+  @Option(parsing: .unconditional, help: "Tokens of a prefill; 0 measures none.")
   var prompt = 512
 
-  @Option(help: "Decode steps of a measurement; 0 measures none.")
+  @Option(parsing: .unconditional, help: "Decode steps of a measurement; 0 measures none.")
   var generate = 64
 
-  @Option(help: "Measurements of each kind; the median is reported, with the lowest and the highest.")
+  @Option(
+    parsing: .unconditional, help: "Measurements of each kind; the median is reported, with the lowest and the highest."
+  )
   var repetitions = 3
 
-  @Option(help: "Draw evictions at random so that one of so many tokens survives its window.")
+  @Option(parsing: .unconditional, help: "Draw evictions at random so that one of so many tokens survives its window.")
   var simulatedRatio: Double?
 
-  @Option(help: "The window of simulated evictions, in tokens. Default: the model's, or 256.")
+  @Option(parsing: .unconditional, help: "The window of simulated evictions, in tokens. Default: the model's, or 256.")
   var simulatedWindow: Int?
 
   @Flag(help: "One JSON object on stdout.")
@@ -78,6 +82,18 @@ struct BenchCommand: ParsableCommand {
     _ = try policies()
   }
 
+  /// - Parameter path: a configuration of any name, or a folder with a config.json.
+  private func configuration(_ path: String) throws -> ModelConfiguration {
+    var status = stat()
+    guard stat(path, &status) == 0 else { throw InputError(systemMessage(errno), at: path) }
+    if status.st_mode & S_IFMT == S_IFDIR { return try ModelConfiguration(folder: path) }
+    // What a folder's configuration is read with, where it is one.
+    if path == "config.json" || path.hasSuffix("/config.json") {
+      return try ModelConfiguration(folder: folder(of: path))
+    }
+    return try ModelConfiguration(json: JSON(parsing: readText(path), source: path), source: path)
+  }
+
   private func numbers(_ text: String, _ option: String, _ range: ClosedRange<Int>) throws -> [Int] {
     try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
       guard let number = Int(part), range.contains(number) else {
@@ -105,9 +121,7 @@ struct BenchCommand: ParsableCommand {
     let memory = MemoryBandwidth(on: machine.pool)
     let decoder: Decoder
     if let shape {
-      let folder = shape.hasSuffix("config.json") ? String(shape.dropLast("config.json".count)) : shape
-      decoder = try Decoder(
-        random: ModelConfiguration(folder: folder.isEmpty ? "." : folder), on: machine, engineOptions.loading())
+      decoder = try Decoder(random: configuration(shape), on: machine, engineOptions.loading())
     } else {
       decoder = try Decoder(Checkpoint(folder: model ?? ""), on: machine, engineOptions.loading())
     }

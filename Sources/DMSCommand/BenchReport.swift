@@ -25,19 +25,13 @@ struct BenchReport {
   }
 
   var json: String {
-    let cells = results.map { result in
-      "{\"work\":\"\(result.work.rawValue)\",\"depth\":\(result.depth),\"chains\":\(result.chains),"
-        + "\"policy\":\"\(result.policy.rawValue)\",\"weights\":\(quoted(result.weights)),"
-        + "\"kvType\":\(quoted(result.kvType)),\"tokensPerSecond\":{\"median\":\(result.median),"
-        + "\"low\":\(result.samples.min() ?? 0),\"high\":\(result.samples.max() ?? 0),"
-        + "\"samples\":[\(result.samples.map { "\($0)" }.joined(separator: ","))]},"
-        + "\"bytesPerToken\":\(result.bytesPerToken),\"bandwidthShare\":\(result.bandwidthShare),"
-        + "\"kvBytes\":\(result.kvBytes),\"liveTokens\":\(result.liveTokens)}"
-    }
-    return
-      "{\"model\":\(quoted(source)),\"threads\":\(machine.threads),\"instructions\":\"\(machine.instructions.rawValue)\","
-      + "\"bandwidthBytesPerSecond\":\(bandwidth),\"weightBytes\":\(decoder.weightBytes),"
-      + "\"weightBytesPerStep\":\(decoder.stepBytes),\"peakResidentBytes\":\(peakBytes),\"results\":[\(cells.joined(separator: ","))]}"
+    JSON.members([
+      "model": .string(source), "threads": .integer(machine.threads),
+      "instructions": .string(machine.instructions.rawValue),
+      "bandwidth_bytes_per_second": .number(bandwidth), "weight_bytes": .integer(decoder.weightBytes),
+      "weight_bytes_per_step": .integer(decoder.stepBytes), "peak_resident_bytes": .integer(peakBytes),
+      "results": .array(results.map(\.json)),
+    ]).line
   }
 
   var markdown: String {
@@ -50,6 +44,20 @@ struct BenchReport {
 }
 
 extension BenchRun.Result {
+  fileprivate var json: JSON {
+    .members([
+      "work": .string(work.rawValue), "depth": .integer(depth), "chains": .integer(chains),
+      "policy": .string(policy.rawValue), "weights": .string(weights), "kv_type": .string(kvType),
+      "tokens_per_second": .members([
+        "median": .number(median), "low": .number(samples.min() ?? 0), "high": .number(samples.max() ?? 0),
+        "samples": .array(samples.map(JSON.number)),
+      ]),
+      "bytes_per_token": .number(bytesPerToken), "bandwidth_share": .number(bandwidthShare),
+      "kv_bytes": .integer(kvBytes),
+      "live_tokens": .number(liveTokens),
+    ])
+  }
+
   var cells: [String] {
     [
       work.rawValue, policy.rawValue, "\(depth)", "\(chains)", weights, kvType, decimals(median, 1),

@@ -115,10 +115,10 @@ struct BenchRun {
   }
 
   private func stopIfAsked() throws {
-    if Interrupt.isRequested { throw ExitCode(130) }
+    if Interrupt.isRequested { throw Interrupt.exitCode }
   }
 
   private func stoppable(_ work: () throws -> Void) throws {
-    do { try work() } catch is CancellationError { throw ExitCode(130) }
+    do { try work() } catch is CancellationError { throw Interrupt.exitCode }
   }
 }

@@ -14,14 +14,15 @@ struct ChatCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "chat", abstract: "Talk with a model.",
     discussion: """
-      Commands: /help, /system TEXT, /reset, /stats, /thinking (show or hide it), /bye. Ctrl-C stops an answer. Without a \
-      terminal on stdin every line is a turn.
+      Commands: /help, /system TEXT, /reset, /stats, /thinking (show or hide it), /bye. Ctrl-C stops an answer, a second one \
+      ends the program. Without a terminal on stdin every line is a turn; one that fails is said on stderr, the others are \
+      answered, and the exit code is 1.
       """)
 
   @Argument(help: "A Hugging Face model folder with a chat template.")
   var model: String
 
-  @Option(help: "A system message.")
+  @Option(parsing: .unconditional, help: "A system message.")
   var system: String?
 
   @Option(help: "Keep the conversation in this file, sparse cache included, and go on with it next time.")
@@ -37,6 +38,9 @@ struct ChatCommand: ParsableCommand {
   @OptionGroup var sampling: SamplingArguments
 
   mutating func run() throws {
+    // Before anything is loaded: a file that cannot take the answers is no place for them.
+    let lock = try session.map(reserve)
+    defer { withExtendedLifetime(lock) {} }
     let machine = try engineOptions.machine()
     let model = try LanguageModel(folder: model, on: machine, engineOptions.loading())
     guard model.template != nil else {
@@ -47,36 +51,79 @@ struct ChatCommand: ParsableCommand {
     var conversation = try Conversation(
       model, engine, system: system, thinking: thinking?.isOn, hidesThinking: hideThinking, sampling: sampling,
       file: session)
-    Interrupt.watch()
-    let isTerminal = isatty(STDIN_FILENO) != 0
-    if isTerminal { printError("Type a message, or /help.") }
-    while true {
-      Interrupt.clear()
-      if isTerminal { showProgress("> ") }
-      guard let line = readInputLine() else { break }
-      if line.isEmpty { continue }
-      do {
-        guard try conversation.handle(line) else { break }
-      } catch let error as InputError where isTerminal {
-        printError("dms: \(error)")
-      }
+    sampling.sayWhatHasNoEffect(model.generation)
+    if isatty(STDIN_FILENO) != 0 {
+      try talk(&conversation)
+    } else {
+      try answerAll(&conversation)
     }
-    if isTerminal { printError("") }
   }
 
-  /// A line of stdin; `nil` at its end. Ctrl-C while typing begins a new line.
-  private func readInputLine() -> String? {
-    var bytes: [UInt8] = []
+  /// Makes sure that a session can be written and that nobody else writes it.
+  private func reserve(_ file: String) throws -> FileLock {
+    let lock = try FileLock(file: file)
+    try checkCanBeWritten(file)
+    return lock
+  }
+
+  /// With a person at a terminal, who sees what goes wrong and goes on.
+  private func talk(_ conversation: inout Conversation) throws {
+    printError("Type a message, or /help.")
+    var lines = InputLines()
     while true {
-      var byte: UInt8 = 0
-      let count = read(STDIN_FILENO, &byte, 1)
-      if count < 0, errno == EINTR {
-        if Interrupt.isRequested { return "" }
-        continue
+      Interrupt.expectLine()
+      showProgress("> ")
+      do {
+        switch try lines.next() {
+        case .interrupted: printError("")
+        case .damaged(let error): throw error
+        case .end: return printError("")
+        case .text(let text):
+          guard let line = try ChatLine(text).flatMap({ try confirmed($0, &lines) }) else { continue }
+          Interrupt.watch()
+          guard try conversation.handle(line) else { return }
+        }
+      } catch let error as InputError where ![lostOutputPlace, InputLines.source].contains(error.location) {
+        printError("dms: \(error)")
       }
-      guard count == 1 else { return bytes.isEmpty ? nil : String(decoding: bytes, as: UTF8.self) }
-      if byte == 0x0A { return String(decoding: bytes, as: UTF8.self) }
-      bytes.append(byte)
+      if Interrupt.endsProgram { throw Interrupt.exitCode }
     }
+  }
+
+  /// Asks whether a word that looks like a command is a message.
+  private func confirmed(_ line: ChatLine, _ lines: inout InputLines) throws -> ChatLine? {
+    guard case .unknown(let word) = line else { return line }
+    showProgress("\(oneLine(word)) is no command (/help lists them). Send it to the model? [y/N] ")
+    switch try lines.next() {
+    case .text(let answer): return ["y", "yes"].contains(answer.lowercased().filter { !$0.isWhitespace }) ? line : nil
+    case .damaged: return nil
+    case .interrupted, .end:
+      printError("")
+      return nil
+    }
+  }
+
+  /// Every line of a pipe is a turn. One that fails is said, and those after it are answered all the same.
+  private func answerAll(_ conversation: inout Conversation) throws {
+    Interrupt.watch()
+    var lines = InputLines()
+    var (goesOn, hasFailed) = (true, false)
+    while goesOn {
+      let next = try lines.next()
+      do {
+        switch next {
+        case .interrupted: break
+        case .damaged(let error): throw error
+        case .end: goesOn = false
+        case .text(let text): goesOn = try ChatLine(text).map { try conversation.handle($0) } ?? true
+        }
+      } catch let error as InputError where error.location != lostOutputPlace {
+        hasFailed = true
+        let isPlaced = error.location?.hasPrefix(InputLines.source) ?? false
+        printError("dms: \(isPlaced ? "" : "\(lines.place): ")\(error)")
+      }
+      if Interrupt.isRequested { throw Interrupt.exitCode }
+    }
+    if hasFailed { throw ExitCode(1) }
   }
 }

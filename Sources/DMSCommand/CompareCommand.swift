@@ -10,8 +10,8 @@ struct CompareCommand: ParsableCommand {
     commandName: "compare", abstract: "Compare two files of tensors; exit code 1 beyond the tolerance.",
     discussion: """
       Prints a line per tensor: shape, largest absolute difference, that difference relative to the largest magnitude in A, \
-      and where it is. Integers must be equal. Exit code 1 when a tensor is beyond the tolerance, missing in either file, \
-      or of another shape.
+      and where it is. Integers must be equal. Exit code 1 when a tensor is beyond the tolerance, has a NaN, is missing in \
+      either file, or has another shape.
       """)
 
   @Argument(help: "The reference, a .safetensors file.")
@@ -20,14 +20,14 @@ struct CompareCommand: ParsableCommand {
   @Argument(help: "What is compared with it.")
   var b: String
 
-  @Option(help: "The largest relative difference that passes.")
+  @Option(parsing: .unconditional, help: "The largest relative difference that passes.")
   var tolerance = 1e-4
 
   @Option(help: "Compare these tensors only, as logits,decisions.")
   var only: String?
 
   mutating func validate() throws {
-    guard tolerance >= 0, tolerance.isFinite else { throw ValidationError("--tolerance must not be negative") }
+    guard tolerance >= 0, tolerance.isFinite else { throw ValidationError("--tolerance must be a number, 0 or more") }
   }
 
   mutating func run() throws {
@@ -39,11 +39,11 @@ struct CompareCommand: ParsableCommand {
     let results = names.map { names in all.filter { names.contains($0.name) } } ?? all
     let failures = results.count { !$0.isWithin(tolerance) }
     for result in results {
-      print(
+      printAnswer(
         "\(result.isWithin(tolerance) ? "ok  " : "FAIL") \(visible(result.name)) \(result.shape) \(describe(result.outcome))"
       )
     }
-    print(
+    printAnswer(
       failures == 0
         ? "all \(results.count) tensors within \(scientific(tolerance))"
         : "\(failures) of \(results.count) tensors differ by more than \(scientific(tolerance))")
@@ -60,6 +60,8 @@ struct CompareCommand: ParsableCommand {
     switch outcome {
     case .compared(let absolute, let relative, let index):
       absolute == 0 ? "equal" : "absolute \(scientific(absolute)) relative \(scientific(relative)) at \(index)"
+    case .notANumber(let inA, let inB, let index):
+      "is not a number (NaN) \(inA) times in A and \(inB) times in B, first at \(index)"
     case .missing(let path): "missing in \(path)"
     case .shapesDiffer(_, let other): "has the shape \(other) in \(b)"
     case .typesDiffer(let type, let other): "is \(type.rawValue) in \(a) and \(other.rawValue) in \(b)"

@@ -43,15 +43,23 @@ struct Conversation {
   }
 
   /// Answers a line or carries out a command; `false` ends the chat.
-  mutating func handle(_ line: String) throws -> Bool {
-    guard line.hasPrefix("/") else {
-      try answer(line)
-      return true
+  mutating func handle(_ line: ChatLine) throws -> Bool {
+    switch line {
+    case .message(let text), .unknown(let text): try answer(text)
+    case .misused(let problem): throw InputError(problem, remedy: "/help lists the commands")
+    case .system(let text):
+      try reset()
+      setSystem(text)
+      try save()
+    case .command(.bye): return false
+    case .command(let command): try carryOut(command)
     }
-    let parts = line.split(separator: " ", maxSplits: 1).map(String.init)
-    switch parts[0] {
-    case "/bye": return false
-    case "/help":
+    return true
+  }
+
+  private mutating func carryOut(_ command: ChatLine.Command) throws {
+    switch command {
+    case .help:
       printError(
         """
         /system TEXT   set the system message and begin anew
@@ -59,22 +67,17 @@ struct Conversation {
         /stats         what the cache has seen and holds
         /thinking      show or hide the model's thinking
         /bye           end (Ctrl-D does too); Ctrl-C stops an answer
+        Everything else is a message, whether it begins with a slash or not.
         """)
-    case "/system":
-      guard parts.count == 2 else { throw InputError("/system needs a text") }
-      try reset()
-      setSystem(parts[1])
-      try save()
-    case "/reset":
+    case .reset:
       try reset()
       try save()
-    case "/stats": printStatistics()
-    case "/thinking":
+    case .stats: printStatistics()
+    case .thinking:
       hidesThinking.toggle()
       printError(hidesThinking ? "thinking is hidden" : "thinking is shown")
-    default: throw InputError("unknown command \(parts[0])", remedy: "/help lists them")
+    case .bye: break
     }
-    return true
   }
 
   private mutating func setSystem(_ text: String) {
@@ -138,8 +141,7 @@ struct Conversation {
   }
 
   private static func json(_ messages: [ChatMessage]) -> String {
-    let members = messages.map { "{\"role\":\(quoted($0.role)),\"content\":\(quoted($0.content))}" }
-    return "[\(members.joined(separator: ","))]"
+    JSON.array(messages.map { .members(["role": .string($0.role), "content": .string($0.content)]) }).line
   }
 
   private static func messages(_ json: String, source: String) throws -> [ChatMessage] {

@@ -9,10 +9,12 @@ import DMSTensor
 import Logging
 
 struct EngineOptions: ParsableArguments {
-  @Option(help: "Worker threads. 0: one per usable processor.")
+  @Option(parsing: .unconditional, help: "Worker threads. 0: one per usable processor.")
   var threads = 0
 
-  @Option(help: "Tokens that the cache has room for. Default: the model's context, or what fits a long prompt.")
+  @Option(
+    parsing: .unconditional,
+    help: "Tokens that the cache has room for. Default: the model's context, or what fits a long prompt.")
   var context: Int?
 
   @Option(

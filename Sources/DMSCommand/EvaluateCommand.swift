@@ -23,13 +23,13 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: "retrieval, tracking, sums or recital; give the option once for each. Default: the first three.")
   var task: [SyntheticTask] = []
 
-  @Option(help: "Problems of each task.")
+  @Option(parsing: .unconditional, help: "Problems of each task.")
   var problems = 100
 
-  @Option(help: "The problems' seed. The recipes of Models train with 1 to 3.")
+  @Option(parsing: .unconditional, help: "The problems' seed. The recipes of Models train with 1 to 3.")
   var seed: UInt64 = 1000
 
-  @Option(help: "Roughly the tokens of a prompt, least and most.")
+  @Option(parsing: .unconditional, help: "Roughly the tokens of a prompt, least and most.")
   var size = "100-1900"
 
   @Option(help: "Write every problem and answer to a file, a JSON object a line.")
@@ -53,6 +53,7 @@ struct EvaluateCommand: ParsableCommand {
   }
 
   mutating func run() throws {
+    if let answers { try checkCanBeWritten(answers) }
     Interrupt.watch()
     var choice = TaskEvaluation.Problems()
     if !task.isEmpty { choice.tasks = task }
@@ -69,12 +70,12 @@ struct EvaluateCommand: ParsableCommand {
         isCancelled: { Interrupt.isRequested })
       guard evaluation.records.count == all.count else {
         printError("dms: interrupted")
-        throw ExitCode(130)
+        throw Interrupt.exitCode
       }
       results.append((folder, evaluation.records))
     }
     let report = TaskReport(results, problems: choice)
     if let answers { try writeAtomically(Array(report.answers.utf8), to: answers) }
-    print(json ? report.json : report.markdown)
+    printAnswer(json ? report.json : report.markdown)
   }
 }

@@ -10,7 +10,10 @@ import DMSTensor
 struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
-    abstract: "Show a checkpoint's shape, DMS settings and memory needs, or the machine's abilities.")
+    abstract: "Show a checkpoint's shape, DMS settings and memory needs, or the machine's abilities.",
+    discussion: """
+      What is missing is shown; what is there and damaged is said on stderr, and the exit code is 1.
+      """)
 
   @Argument(help: "A Hugging Face model folder; config.json alone is enough for the cache's sizes.")
   var model: String?
@@ -34,7 +37,7 @@ struct InspectCommand: ParsableCommand {
 
   private func show(_ model: String) throws {
     let shape = try ModelConfiguration(folder: model)
-    let checkpoint = try? Checkpoint(folder: model)
+    var parts = FolderParts(model)
     let type = kvType ?? (shape.storedType == .f32 && shape.blocks == nil ? .f32 : .bf16)
     print(
       "architecture  \(shape.family.rawValue), \(shape.layers) layers, hidden \(shape.hidden), MLP \(shape.intermediate)"
@@ -42,12 +45,9 @@ struct InspectCommand: ParsableCommand {
     print("attention     \(shape.heads) query heads, \(shape.kvHeads) KV heads of \(shape.headDim)")
     print("vocabulary    \(shape.vocabulary)\(shape.tiedEmbeddings ? ", embedding and head tied" : "")")
     print("context       \(shape.context) tokens, RoPE \(describe(shape.rope))")
-    if let checkpoint {
-      let form = shape.blocks.map { " in \($0.format.rawValue) blocks" } ?? ""
-      print("weights       \(checkpoint.parameters) parameters, \(byteCount(checkpoint.weightBytes))\(form)")
-    } else {
-      print("weights       not here (no complete set of .safetensors files)")
-    }
+    print("weights       \(parts.weights(shape))")
+    print("text          \(parts.text())")
+    print("sampling      \(parts.sampling())")
     if let dms = shape.dms {
       let source = dms.separateAlpha ? "adapter" : "borrowed neuron"
       print(
@@ -72,6 +72,8 @@ struct InspectCommand: ParsableCommand {
       }
       print(line)
     }
+    for problem in parts.problems { printError("dms: \(problem)") }
+    if !parts.problems.isEmpty { throw ExitCode(1) }
   }
 
   private func pad(_ text: String, _ width: Int) -> String {

@@ -68,10 +68,10 @@ struct PerplexityCommand: ParsableCommand {
     options.isCancelled = { Interrupt.isRequested }
     let result = try Perplexity.measure(ids, on: engine, against: reference, options: options)
     let report = PerplexityReport(model: model, engine: engine, against: against, reference: reference, result: result)
-    if result.tokens > 0 { print(json ? report.json : report.text) }
+    if result.tokens > 0 { printAnswer(json ? report.json : report.text) }
     guard result.isComplete else {
-      printError((options.progress == nil ? "" : "\n") + "dms: interrupted; the text was not read to its end")
-      throw ExitCode(130)
+      printError("dms: interrupted; the text was not read to its end")
+      throw Interrupt.exitCode
     }
   }
 

@@ -39,46 +39,42 @@ struct PerplexityReport {
   }
 
   var json: String {
-    var members = produced(model, engine)
-    members += [
-      ("context", "\(engine.context)"), ("threads", "\(engine.machine.threads)"),
-      ("instructions", quoted(engine.machine.instructions.rawValue)), ("complete", "\(result.isComplete)"),
-      ("tokens", "\(result.tokens)"), ("perplexity", number(result.value)),
-      ("natsPerToken", number(result.natsPerToken)),
-    ]
+    var object = produced(model, engine)
+    object["context"] = .integer(engine.context)
+    object["threads"] = .integer(engine.machine.threads)
+    object["instructions"] = .string(engine.machine.instructions.rawValue)
+    object["complete"] = .bool(result.isComplete)
+    object["tokens"] = .integer(result.tokens)
+    object["perplexity"] = .number(result.value)
+    object["nats_per_token"] = .number(result.natsPerToken)
     if let difference = result.difference, let reference {
-      var inner = produced(against ?? "", reference)
-      inner += [
-        ("perplexity", number(difference.referenceValue)),
-        ("natsPerToken", number(difference.referenceNatsPerToken)),
-        ("perplexityRatio", number(result.value / difference.referenceValue)),
-        ("meanKL", number(difference.meanDivergence)),
-        ("quantile99KL", number(difference.divergence(quantile: 0.99))),
-        ("largestKL", number(difference.largestDivergence)), ("sameTopShare", number(difference.sameTopShare)),
-      ]
-      if let decisions = difference.decisions {
-        inner += [
-          ("decisions", "\(decisions.count)"), ("flips", "\(decisions.flips)"),
-          ("flipsPerThousand", number(decisions.flipsPerThousand)),
-          ("evictionShare", number(decisions.referenceEvictionShare)),
-        ]
-      }
-      members.append(("against", object(inner)))
+      object["against"] = .object(compared(difference, with: reference))
     }
-    return object(members)
+    return JSON.object(object).line
   }
 
-  private func produced(_ folder: String, _ engine: Engine) -> [(String, String)] {
-    [
-      ("model", quoted(folder)), ("weights", quoted(engine.decoder.weightFormat.rawValue)),
-      ("kvType", quoted(engine.kvType.rawValue)), ("policy", quoted(engine.policy == .keepAll ? "dense" : "dms")),
-    ]
+  private func compared(_ difference: Perplexity.Difference, with reference: Engine) -> JSONObject {
+    var object = produced(against ?? "", reference)
+    object["perplexity"] = .number(difference.referenceValue)
+    object["nats_per_token"] = .number(difference.referenceNatsPerToken)
+    object["perplexity_ratio"] = .number(result.value / difference.referenceValue)
+    object["mean_kl"] = .number(difference.meanDivergence)
+    object["quantile_99_kl"] = .number(difference.divergence(quantile: 0.99))
+    object["largest_kl"] = .number(difference.largestDivergence)
+    object["same_top_share"] = .number(difference.sameTopShare)
+    if let decisions = difference.decisions {
+      object["decisions"] = .integer(decisions.count)
+      object["flips"] = .integer(decisions.flips)
+      object["flips_per_thousand"] = .number(decisions.flipsPerThousand)
+      object["eviction_share"] = .number(decisions.referenceEvictionShare)
+    }
+    return object
   }
 
-  /// JSON has no infinity.
-  private func number(_ value: Double) -> String { value.isFinite ? "\(value)" : "null" }
-
-  private func object(_ members: [(String, String)]) -> String {
-    "{" + members.map { "\(quoted($0.0)):\($0.1)" }.joined(separator: ",") + "}"
+  private func produced(_ folder: String, _ engine: Engine) -> JSONObject {
+    JSONObject([
+      "model": .string(folder), "weights": .string(engine.decoder.weightFormat.rawValue),
+      "kv_type": .string(engine.kvType.rawValue), "policy": .string(engine.policy == .keepAll ? "dense" : "dms"),
+    ])
   }
 }

@@ -27,7 +27,7 @@ struct QuantizeCommand: ParsableCommand {
       """)
   var weights: WeightFormat
 
-  @Option(help: "Worker threads. 0: one per usable processor.")
+  @Option(parsing: .unconditional, help: "Worker threads. 0: one per usable processor.")
   var threads = 0
 
   mutating func validate() throws {
@@ -46,8 +46,8 @@ struct QuantizeCommand: ParsableCommand {
       printError(
         "\(output): \(weights.rawValue), \(byteCount(bytes)) of weights, were \(byteCount(checkpoint.weightBytes))")
     } catch is CancellationError {
-      printError((conversion.progress == nil ? "" : "\n") + "dms: interrupted; nothing was written")
-      throw ExitCode(130)
+      printError("dms: interrupted; nothing was written")
+      throw Interrupt.exitCode
     }
   }
 }

@@ -33,8 +33,11 @@ struct RunCommand: ParsableCommand {
   @Flag(help: "Continue the text as it is, without the chat template.")
   var raw = false
 
-  @Option(help: "A system message before the prompt.")
+  @Option(parsing: .unconditional, help: "A system message before the prompt.")
   var system: String?
+
+  @Option(help: "A JSON list of tools that the model may call, as OpenAI's clients send them.")
+  var tools: String?
 
   @Option(help: "Whether a model that can think before it answers does so: on or off. Default: the template's own.")
   var thinking: Switch?
@@ -49,21 +52,30 @@ struct RunCommand: ParsableCommand {
     guard [prompt != nil, promptFile != nil, tokens != nil].count(where: { $0 }) <= 1 else {
       throw ValidationError("give the prompt once: as an argument, with --prompt-file, or with --tokens")
     }
-    guard system == nil || !(raw || tokens != nil) else {
-      throw ValidationError("--system needs the chat template: leave out --raw and --tokens")
+    if let option = templateOption, raw || tokens != nil {
+      throw ValidationError("\(option) needs the chat template: leave out --raw and --tokens")
     }
     if prompt == nil, promptFile == nil, tokens == nil, isatty(STDIN_FILENO) != 0 {
       throw ValidationError("there is no prompt: give one as an argument, with --prompt-file, or through a pipe")
     }
   }
 
+  /// An option that means nothing without a chat template; `nil` if none is given.
+  private var templateOption: String? {
+    system != nil ? "--system" : tools != nil ? "--tools" : thinking != nil ? "--thinking" : nil
+  }
+
   mutating func run() throws {
+    // Before anything is loaded: a file that is missing is noticed at once.
+    let given = try prompt ?? promptFile.map { try notEmpty(withoutLineEnd(readText($0)), $0) }
+    let tools = try tools.map(readTools)
     let machine = try engineOptions.machine()
     let model = try LanguageModel(folder: model, on: machine, engineOptions.loading())
-    var prompt = try readPrompt(model)
+    var prompt = try readPrompt(model, given, tools)
     // There will be no second turn to come back to.
     prompt.stable = nil
     let session = try Session(engineOptions.engine(model.decoder, on: machine))
+    sampling.sayWhatHasNoEffect(model.generation)
     Interrupt.watch()
     let answer = try model.answer(prompt, in: session, sampling.options(model)) { piece in
       if !json { try writeAnswer(piece) }
@@ -72,56 +84,45 @@ struct RunCommand: ParsableCommand {
     }
     let summary = Summary(answer)
     if json {
-      print(summary.json(promptIDs: prompt.ids))
+      printAnswer(summary.json(promptIDs: prompt.ids))
     } else {
       if !answer.text.isEmpty || answer.generation.reason != .cancelled, !answer.text.hasSuffix("\n") {
         try writeAnswer("\n")
       }
       printError(summary.line)
     }
-    if answer.generation.reason == .cancelled { throw ExitCode(130) }
+    if answer.generation.reason == .cancelled { throw Interrupt.exitCode }
   }
 
-  private func readPrompt(_ model: LanguageModel) throws -> LanguageModel.Prompt {
+  /// What brought nothing has gone wrong before: a pipe whose other end failed, a script without a terminal.
+  private func notEmpty(_ text: String, _ source: String) throws -> String {
+    guard text.isEmpty else { return text }
+    throw InputError("the prompt is empty", at: source, remedy: "write something, or give \"\" as an argument")
+  }
+
+  private func readTools(_ path: String) throws -> ToolDescriptions {
+    try ToolDescriptions(JSON(parsing: readText(path), source: path), source: path)
+  }
+
+  private func readPrompt(
+    _ model: LanguageModel, _ given: String?, _ tools: ToolDescriptions?
+  ) throws -> LanguageModel.Prompt {
     if let tokens { return LanguageModel.Prompt(ids: try readTokens(tokens)) }
-    let text = try prompt ?? withoutLastNewline(promptFile.map(readText) ?? readStandardInput())
+    let text = try given ?? notEmpty(withoutLineEnd(readStandardInput()), "stdin")
     if raw || model.template == nil {
-      if system != nil { throw InputError("this model has no chat template for --system", remedy: "leave it out") }
+      if let option = templateOption {
+        throw InputError("this model has no chat template for \(option)", at: self.model, remedy: "leave it out")
+      }
       return LanguageModel.Prompt(ids: model.ids(raw: text))
     }
     var messages: [ChatMessage] = []
     if let system { messages.append(ChatMessage(role: "system", content: system)) }
     messages.append(ChatMessage(role: "user", content: text))
-    return try model.prompt(messages, thinking: thinking?.isOn)
+    return try model.prompt(messages, tools: tools, thinking: thinking?.isOn)
   }
 }
 
 enum Switch: String, ExpressibleByArgument, CaseIterable {
   case on, off
   var isOn: Bool { self == .on }
-}
-
-/// A text as a file or a pipe ends it: the line's end is not part of it.
-private func withoutLastNewline(_ text: String) -> String { text.last == "\n" ? String(text.dropLast()) : text }
-
-/// A whole text file; it must be UTF-8.
-func readText(_ path: String) throws -> String {
-  let file = try MappedFile(path: path)
-  let text = withExtendedLifetime(file) { String(validating: file.bytes, as: UTF8.self) }
-  guard let text else { throw InputError("not UTF-8 text", at: path) }
-  return text
-}
-
-func readStandardInput() throws -> String {
-  var bytes: [UInt8] = []
-  var buffer = [UInt8](repeating: 0, count: 65_536)
-  while true {
-    let count = read(STDIN_FILENO, &buffer, buffer.count)
-    if count < 0, errno == EINTR { continue }
-    guard count >= 0 else { throw InputError("cannot be read: \(systemMessage(errno))", at: "stdin") }
-    if count == 0 { break }
-    bytes.append(contentsOf: buffer[..<count])
-  }
-  guard let text = String(validating: bytes, as: UTF8.self) else { throw InputError("not UTF-8 text", at: "stdin") }
-  return text
 }

@@ -3,30 +3,36 @@
 import ArgumentParser
 import DMSCheckpoint
 import DMSGeneration
+import DMSPlatform
 
 struct SamplingArguments: ParsableArguments {
-  @Option(help: "Seed of the random choices: the same seed, model and prompt give the same text.")
+  @Option(
+    parsing: .unconditional, help: "Seed of the random choices: the same seed, model and prompt give the same text.")
   var seed: UInt64 = 0
 
-  @Option(help: "0 takes the most likely token.")
+  @Option(
+    parsing: .unconditional,
+    help: "0 takes the most likely token. This, --top-k, --top-p or --min-p makes a model sample that would not.")
   var temperature: Double?
 
-  @Option(help: "Choose among the k most likely tokens; 0: among all.")
+  @Option(parsing: .unconditional, help: "Choose among the k most likely tokens; 0: among all.")
   var topK: Int?
 
-  @Option(help: "Choose among the most likely tokens that together have this probability.")
+  @Option(parsing: .unconditional, help: "Choose among the most likely tokens that together have this probability.")
   var topP: Double?
 
-  @Option(help: "Choose among tokens at least this fraction as likely as the most likely one.")
+  @Option(parsing: .unconditional, help: "Choose among tokens at least this fraction as likely as the most likely one.")
   var minP: Double?
 
-  @Option(help: "Make tokens that have occurred less likely; 1 does nothing.")
+  @Option(parsing: .unconditional, help: "Make tokens that have occurred less likely; 1 does nothing.")
   var repetitionPenalty: Double?
 
-  @Option(help: "End before this text. May be given several times.")
+  @Option(parsing: .unconditionalSingleValue, help: "End before this text. May be given several times.")
   var stop: [String] = []
 
-  @Option(help: "The most tokens to generate. Default: the checkpoint's own limit, or what fits the context.")
+  @Option(
+    parsing: .unconditional,
+    help: "The most tokens to generate. Default: the checkpoint's own limit, or what fits the context.")
   var maxTokens: Int?
 
   mutating func validate() throws {
@@ -36,6 +42,21 @@ struct SamplingArguments: ParsableArguments {
       try options(GenerationConfiguration()).validate()
     } catch {
       throw ValidationError("--\(error)")
+    }
+  }
+
+  /// Says on stderr what of the makers' wishes is not honoured, and which options a temperature of 0 makes meaningless, but for
+  /// values that choose nothing either.
+  func sayWhatHasNoEffect(_ configuration: GenerationConfiguration) {
+    if let keys = configuration.unsupportedKeys {
+      printError("dms: warning: generation_config.json: \(keys) not honoured")
+    }
+    guard options(configuration).temperature == 0 else { return }
+    let given = [
+      ("--top-k", topK.map { $0 > 0 }), ("--top-p", topP.map { $0 < 1 }), ("--min-p", minP.map { $0 > 0 }),
+    ]
+    for (name, chooses) in given where chooses ?? false {
+      printError("dms: warning: \(name) has no effect at temperature 0")
     }
   }
 
@@ -49,10 +70,10 @@ struct SamplingArguments: ParsableArguments {
   }
 
   /// The checkpoint's wishes, overridden by flags.
-  private func options(_ configuration: GenerationConfiguration) -> SamplingOptions {
+  func options(_ configuration: GenerationConfiguration) -> SamplingOptions {
     var wishes = configuration
-    // A temperature asks for sampling.
-    if temperature != nil { wishes.doSample = true }
+    // Whoever names how to sample wants it, also of a checkpoint that takes the most likely token by itself.
+    if temperature != nil || topK != nil || topP != nil || minP != nil { wishes.doSample = true }
     var options = SamplingOptions(wishes)
     options.seed = seed
     options.temperature = temperature ?? options.temperature
@@ -61,5 +82,15 @@ struct SamplingArguments: ParsableArguments {
     options.minP = minP ?? options.minP
     options.repetitionPenalty = repetitionPenalty ?? options.repetitionPenalty
     return options
+  }
+}
+
+extension GenerationConfiguration {
+  /// The keys that are not honoured, by name as far as a line has room for them; `nil` if all are.
+  var unsupportedKeys: String? {
+    guard !unsupported.isEmpty else { return nil }
+    let most = 8
+    return unsupported.prefix(most).map { oneLine(String($0.unicodeScalars.prefix(60))) }.joined(separator: ", ")
+      + (unsupported.count > most ? " and \(unsupported.count - most) more" : "")
   }
 }

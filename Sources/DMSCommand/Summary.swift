@@ -30,17 +30,26 @@ struct Summary {
   }
 
   func json(promptIDs: [Int]) -> String {
-    func list(_ ids: [Int]) -> String { "[" + ids.map(String.init).joined(separator: ",") + "]" }
-    let members: [(String, String)] = [
-      ("text", quoted(answer.text)), ("finish_reason", quoted(generation.reason.rawValue)),
-      ("prompt_ids", list(promptIDs)), ("generated_ids", list(generation.ids)),
-      ("prefill_tokens_per_second", decimals(prefillRate, 3)), ("decode_tokens_per_second", decimals(decodeRate, 3)),
-      ("tokens_seen", "\(ledger.tokensSeen)"), ("live_tokens", decimals(ledger.liveTokens, 3)),
-      ("peak_tokens", decimals(ledger.peakTokens, 3)), ("tokens_read", decimals(ledger.tokensRead, 3)),
-      ("compression_ratio", decimals(ledger.compressionRatio, 4)), ("cache_bytes_held", "\(ledger.bytesHeld)"),
-      ("cache_bytes_live", "\(ledger.bytesLive)"), ("cache_bytes_dense", "\(ledger.bytesDense)"),
-      ("cache_bytes_reserved", "\(ledger.bytesReserved)"),
-    ]
-    return "{" + members.map { "\(quoted($0.0)):\($0.1)" }.joined(separator: ",") + "}"
+    JSON.members([
+      "text": .string(answer.text), "finish_reason": .string(generation.reason.rawValue),
+      "prompt_ids": .array(promptIDs.map(JSON.integer)), "generated_ids": .array(generation.ids.map(JSON.integer)),
+      "prefill_tokens_per_second": .rounded(prefillRate, 3), "decode_tokens_per_second": .rounded(decodeRate, 3),
+      "tokens_seen": .integer(ledger.tokensSeen), "live_tokens": .rounded(ledger.liveTokens, 3),
+      "peak_tokens": .rounded(ledger.peakTokens, 3), "tokens_read": .rounded(ledger.tokensRead, 3),
+      "compression_ratio": .rounded(ledger.compressionRatio, 4), "cache_bytes_held": .integer(ledger.bytesHeld),
+      "cache_bytes_live": .integer(ledger.bytesLive), "cache_bytes_dense": .integer(ledger.bytesDense),
+      "cache_bytes_reserved": .integer(ledger.bytesReserved),
+    ]).line
+  }
+}
+
+extension JSON {
+  /// A measured number with so many decimals as are worth reading.
+  static func rounded(_ value: Double, _ places: Int) -> JSON {
+    var scale = 1.0
+    for _ in 0..<places { scale *= 10 }
+    let rounded = (value * scale).rounded() / scale
+    // Beyond what the scale can hold there are no decimals.
+    return .number(rounded.isFinite ? rounded : value)
   }
 }

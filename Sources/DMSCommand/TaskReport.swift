@@ -19,7 +19,7 @@ struct TaskReport {
   }
 
   /// A group of a model's records, beside the first model's.
-  private struct Row {
+  fileprivate struct Row {
     let model: String
     let group: String
     let records: [TaskEvaluation.Record]
@@ -96,42 +96,45 @@ struct TaskReport {
   private func points(_ share: Double) -> String { decimals(100 * share, 1) }
 
   var json: String {
-    func list(_ rows: [Row]) -> String {
-      "["
-        + rows.map { row in
-          let right = row.proportion
-          var members = [
-            ("model", quoted(row.model)), ("group", quoted(row.group)), ("problems", "\(row.records.count)"),
-            ("right", decimals(right.value, 6)), ("right_low", decimals(right.low, 6)),
-            ("right_high", decimals(right.high, 6)), ("tokens", decimals(row.tokens, 2)),
-            ("compression_ratio", decimals(row.ratio, 4)), ("cache_bytes_held", decimals(row.bytesHeld, 0)),
-            ("cache_bytes_dense", decimals(row.bytesDense, 0)),
-          ]
-          if let difference = row.difference {
-            members += [
-              ("difference", decimals(difference.value, 6)), ("difference_low", decimals(difference.low, 6)),
-              ("difference_high", decimals(difference.high, 6)),
-            ]
-          }
-          return "{" + members.map { "\(quoted($0.0)):\($0.1)" }.joined(separator: ",") + "}"
-        }.joined(separator: ",") + "]"
-    }
-    return "{\"problems\":\(problems.problems),\"seed\":\(problems.seed),\"size\":[\(problems.size.lowerBound),"
-      + "\(problems.size.upperBound)],\"by_task\":\(list(byTask)),\"by_length\":\(list(byLength))}"
+    JSON.members([
+      "problems": .integer(problems.problems), "seed": seed,
+      "size": .array([.integer(problems.size.lowerBound), .integer(problems.size.upperBound)]),
+      "by_task": .array(byTask.map(\.json)), "by_length": .array(byLength.map(\.json)),
+    ]).line
   }
+
+  /// Exact, also beyond the integers that JSON's readers agree upon.
+  private var seed: JSON { Int(exactly: problems.seed).map(JSON.integer) ?? .string(String(problems.seed)) }
 
   /// A line for each answer.
   var answers: String {
     results.map { model, records in
       records.map { record in
-        let members = [
-          ("model", quoted(model)), ("task", quoted(record.problem.task.rawValue)),
-          ("prompt", quoted(record.problem.prompt)), ("expected", quoted(record.problem.answer)),
-          ("response", quoted(record.response)), ("right", "\(record.isRight)"),
-          ("tokens_seen", "\(record.ledger.tokensSeen)"), ("live_tokens", decimals(record.ledger.liveTokens, 3)),
-        ]
-        return "{" + members.map { "\(quoted($0.0)):\($0.1)" }.joined(separator: ",") + "}\n"
+        JSON.members([
+          "model": .string(model), "task": .string(record.problem.task.rawValue),
+          "prompt": .string(record.problem.prompt), "expected": .string(record.problem.answer),
+          "response": .string(record.response), "right": .bool(record.isRight),
+          "tokens_seen": .integer(record.ledger.tokensSeen), "live_tokens": .rounded(record.ledger.liveTokens, 3),
+        ]).line + "\n"
       }.joined()
     }.joined()
+  }
+}
+
+extension TaskReport.Row {
+  fileprivate var json: JSON {
+    let right = proportion
+    var object = JSONObject([
+      "model": .string(model), "group": .string(group), "problems": .integer(records.count),
+      "right": .rounded(right.value, 6), "right_low": .rounded(right.low, 6), "right_high": .rounded(right.high, 6),
+      "tokens": .rounded(tokens, 2), "compression_ratio": .rounded(ratio, 4),
+      "cache_bytes_held": .integer(Int(bytesHeld.rounded())), "cache_bytes_dense": .integer(Int(bytesDense.rounded())),
+    ])
+    if let difference {
+      object["difference"] = .rounded(difference.value, 6)
+      object["difference_low"] = .rounded(difference.low, 6)
+      object["difference_high"] = .rounded(difference.high, 6)
+    }
+    return .object(object)
   }
 }

@@ -28,19 +28,21 @@ struct TokenizerCommand: ParsableCommand {
     @Option(help: "Made-up problems to learn from: retrieval, tracking, sums, recital.")
     var task: [SyntheticTask] = []
 
-    @Option(help: "Problems of each task.")
+    @Option(parsing: .unconditional, help: "Problems of each task.")
     var problems = 2000
 
-    @Option(help: "Tokens in all.")
+    @Option(parsing: .unconditional, help: "Tokens in all.")
     var vocabulary = 512
 
-    @Option(help: "A control token; give the option once for each.")
+    @Option(parsing: .unconditionalSingleValue, help: "A control token; give the option once for each.")
     var special: [String] = []
 
-    @Option(help: "A token that is never split, shown as text; give the option once for each.")
+    @Option(
+      parsing: .unconditionalSingleValue,
+      help: "A token that is never split, shown as text; give the option once for each.")
     var added: [String] = []
 
-    @Option(help: "The control token that ends a text.")
+    @Option(parsing: .unconditional, help: "The control token that ends a text.")
     var eos: String?
 
     @Option(help: "A file with the template of conversations.")

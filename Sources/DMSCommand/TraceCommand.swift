@@ -25,10 +25,12 @@ struct TraceCommand: ParsableCommand {
   @Option(help: "A JSON list of token ids, or a .safetensors file with input_ids.")
   var tokens: String?
 
-  @Option(help: "A text instead of token ids, with BOS where the model wants one.")
+  @Option(parsing: .unconditional, help: "A text instead of token ids, with BOS where the model wants one.")
   var prompt: String?
 
-  @Option(help: "Sizes of successive calls, as 40,24,1; what is left goes token by token. Default: all in one call.")
+  @Option(
+    parsing: .unconditional,
+    help: "Sizes of successive calls, as 40,24,1; what is left goes token by token. Default: all in one call.")
   var split: String?
 
   @Flag(help: "Also write each layer's hidden states, queries, keys, values and attention.")
@@ -96,7 +98,7 @@ func readTokens(_ path: String) throws -> [Int] {
     }
     return withExtendedLifetime(file) { (0..<reader.count).map { Int(reader[$0]) } }
   }
-  guard case .array(let elements) = try JSON(file: path) else {
+  guard case .array(let elements) = try JSON(parsing: readText(path), source: path) else {
     throw InputError("a JSON list of token ids is expected", at: path)
   }
   return try elements.map { element in

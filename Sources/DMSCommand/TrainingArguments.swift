@@ -32,7 +32,8 @@ struct TrainingArguments: ParsableArguments {
   @Flag(help: "Say what memory and time the run would take, and stop.")
   var estimate = false
 
-  @Option(help: "Worker threads. 0: one per usable processor. The result does not depend on it.")
+  @Option(
+    parsing: .unconditional, help: "Worker threads. 0: one per usable processor. The result does not depend on it.")
   var threads = 0
 
   @Option(help: "The type of the weights that are written: f32, bf16 or f16. Default: as the given model's.")
@@ -57,7 +58,7 @@ struct TrainingArguments: ParsableArguments {
     }
     let machine = try Machine(threads: threads)
     let needs = try TrainingEstimate(recipe, model: model, on: machine)
-    if estimate { return print(needs.text()) }
+    if estimate { return printAnswer(needs.text()) }
     try MemoryLimits.require(
       needs.bytes, for: "what the run needs",
       remedy: "set recompute, lower tokens_at_once, or shorten the stages' sequences")
@@ -67,7 +68,7 @@ struct TrainingArguments: ParsableArguments {
     display.finish()
     guard end == .finished else {
       printError("dms: interrupted; the run is saved: go on with dms \(command) \(model) \(output) --resume")
-      throw ExitCode(130)
+      throw Interrupt.exitCode
     }
     printError("\(training.folder.model), report.json and report.svg are in \(output)")
   }

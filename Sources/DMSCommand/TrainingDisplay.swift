@@ -12,27 +12,21 @@ final class TrainingDisplay {
   func show(_ event: TrainingRun.Event) {
     switch event {
     case .step(let progress): show(progress)
-    case .evaluation(let step, let found): line(Self.evaluation(step, found))
-    case .model(let path): line("wrote \(path)")
-    case .warning(let text): line("dms: warning: \(text)")
+    case .evaluation(let step, let found): printError(Self.evaluation(step, found))
+    case .model(let path): printError("wrote \(path)")
+    case .warning(let text): printError("dms: warning: \(text)")
     }
   }
 
-  func finish() { if Terminal.width(of: STDERR_FILENO) != nil { showProgress(Self.cleared) } }
-
-  private static let cleared = "\r\u{1B}[K"
+  func finish() { ProgressLine.clear() }
 
   private func show(_ progress: TrainingRun.Progress) {
     if let width = Terminal.width(of: STDERR_FILENO) {
-      return showProgress(Self.cleared + Self.line(progress, width: width))
+      return ProgressLine.show(Self.line(progress, width: width))
     }
     if let lastLine, clock.now - lastLine < Self.pause, progress.step < progress.steps { return }
     lastLine = clock.now
     printError(Self.line(progress))
-  }
-
-  private func line(_ text: String) {
-    showProgress((Terminal.width(of: STDERR_FILENO) == nil ? "" : Self.cleared) + text + "\n")
   }
 
   /// Speed and time first, then what the step came to, by what is asked for most; what does not fit is left out.

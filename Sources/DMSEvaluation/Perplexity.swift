@@ -102,6 +102,8 @@ public struct Perplexity: Sendable {
   ) throws -> Perplexity {
     let window = options.window ?? engine.context
     let room = min(engine.context, reference?.context ?? engine.context)
+    // The last one is predicted and not read: no call of the engine would look at it.
+    try engine.check(ids: ids)
     guard ids.count > 1 else { throw InputError("a text of two tokens at least is needed, this one has \(ids.count)") }
     guard (2...max(2, room)).contains(window) else {
       throw InputError("a window of \(window) tokens does not fit", remedy: "use 2 to \(room)")

@@ -53,9 +53,10 @@ public final class Decoder: @unchecked Sendable {
     self.checkpoint = checkpoint
     configuration = shape
     weightFormat = try options.weights.resolved(for: shape, storedIn: checkpoint?.folder)
-    if let bits = weightFormat.bits, checkpoint == nil || weightFormat.type != shape.storedType, shape.blocks == nil {
+    let bits = weightFormat.bits ?? (checkpoint == nil ? 16 : nil)
+    if let bits, checkpoint == nil || (weightFormat.type != shape.storedType && shape.blocks == nil) {
       try MemoryLimits.require(
-        Int(Double(shape.parameters) * bits / 8), for: "a copy of the weights in \(weightFormat.rawValue)",
+        Int(Double(shape.parameters) * bits / 8), for: "memory for weights in \(weightFormat.rawValue)",
         remedy: "use --weights q4, or write them once with dms quantize")
     }
     let conversion = WeightConversion(

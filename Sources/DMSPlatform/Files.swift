@@ -31,6 +31,29 @@ package func writeAtomically(_ bytes: [UInt8], to path: String) throws {
   syncFolder(of: target)
 }
 
+/// Tries whether a file could be written, before the work whose result it will hold. What is no regular file and no folder is
+/// not tried: a pipe's reader would notice.
+/// - Throws: `InputError` as writing would; nothing is left.
+package func checkCanBeWritten(_ path: String) throws {
+  var status = stat()
+  if stat(path, &status) == 0 {
+    guard status.st_mode & S_IFMT != S_IFDIR else { throw cannotWrite(path, EISDIR) }
+    guard access(path, W_OK) == 0 else { throw cannotWrite(path, errno) }
+    guard status.st_mode & S_IFMT == S_IFREG else { return }
+  }
+  guard !path.isEmpty else { throw cannotWrite(path, ENOENT) }
+  let partial = try followingLinks(path) + ".partial"
+  let descriptor = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+  // What a killed process left is no obstacle.
+  guard descriptor >= 0 || errno == EEXIST else { throw cannotWrite(path, errno) }
+  guard descriptor >= 0 else { return }
+  // A full disk takes a file's name, and not its first block.
+  let code = [UInt8](repeating: 0, count: 4096).withUnsafeBytes { writeAll($0, to: descriptor) }
+  close(descriptor)
+  unlink(partial)
+  if let code { throw cannotWrite(path, code) }
+}
+
 /// Writes all bytes, however many calls that takes.
 /// - Returns: the error's number; `nil` if all were written.
 package func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Int32? {

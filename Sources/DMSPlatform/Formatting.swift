@@ -1,4 +1,4 @@
-// Numbers for people.
+// Numbers and names for people.
 
 /// A number with a fixed count of decimals, rounded; "inf" and "nan" as they are.
 package func decimals(_ value: Double, _ places: Int) -> String {
@@ -34,4 +34,18 @@ package func scientific(_ value: Double) -> String {
   while mantissa < 0.9995 { (mantissa, exponent) = (mantissa * 10, exponent - 1) }
   let digits = abs(exponent) < 10 ? "0\(abs(exponent))" : "\(abs(exponent))"
   return "\(value < 0 ? "-" : "")\(decimals(mantissa, 2))e\(exponent < 0 ? "-" : "+")\(digits)"
+}
+
+/// A text as one line that a terminal only shows: names of files, and what files say, may hold line ends, and controls that
+/// terminals obey.
+package func oneLine(_ text: String, most: Int = .max) -> String {
+  var line = ""
+  for (place, scalar) in text.unicodeScalars.enumerated() {
+    guard place < most else { return line + "…" }
+    switch scalar.properties.generalCategory {
+    case .control, .format, .lineSeparator, .paragraphSeparator: line += scalar.escaped(asASCII: true)
+    default: line.unicodeScalars.append(scalar)
+    }
+  }
+  return line
 }

@@ -23,21 +23,7 @@ public struct InputError: Error, Equatable, Sendable, CustomStringConvertible {
   /// One line, fit for a terminal: what input has put into it is cut where it is long, and characters that would begin
   /// another line, command the terminal or turn the writing around are written out.
   public var description: String {
-    (location.map { Self.visible($0, most: 4096) + ": " } ?? "") + Self.visible(problem, most: 600)
-      + (remedy.map { "; " + Self.visible($0, most: 600) } ?? "")
-  }
-
-  private static func visible(_ text: String, most: Int) -> String {
-    var line = ""
-    var count = 0
-    for scalar in text.unicodeScalars {
-      count += 1
-      guard count <= most else { return line + "…" }
-      switch scalar.properties.generalCategory {
-      case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate: line += scalar.escaped(asASCII: true)
-      default: line.unicodeScalars.append(scalar)
-      }
-    }
-    return line
+    (location.map { oneLine($0, most: 4096) + ": " } ?? "") + oneLine(problem, most: 600)
+      + (remedy.map { "; " + oneLine($0, most: 600) } ?? "")
   }
 }

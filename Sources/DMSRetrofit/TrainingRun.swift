@@ -56,6 +56,7 @@ public final class TrainingRun {
   private let data: TrainingData
   private let type: ElementType
   private let log: RunLog
+  private var hasBegun = false
   private var state: RunState
 
   /// Prepares a run, or finds where it stood.
@@ -128,7 +129,8 @@ public final class TrainingRun {
   ///   - isCancelled: asked after each step; the run is saved then.
   /// - Throws: `InputError` if the loss is no number any more: the last checkpoint stays.
   public func run(isCancelled: () -> Bool, onEvent: (Event) -> Void) throws -> End {
-    try folder.begin(recipe, keeping: log)
+    if !hasBegun { try folder.begin(recipe, keeping: log) }
+    hasBegun = true
     let step = TrainingStep(
       parameters, trains: parts, teacher: teacher, capacity: recipe.tokensAtOnce, recomputes: recipe.recomputes,
       on: machine)

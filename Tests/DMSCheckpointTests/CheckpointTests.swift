@@ -69,6 +69,10 @@ import Testing
 
   @Test(arguments: [
     (#"{"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}"#, "2.safetensors: the index names this file"),
+    (
+      #"{"weight_map": {"a": "1.safetensors", "b": "2.safetensors", "c": "3.safetensors"}}"#,
+      "index.json: 2 of 3 files that the index names are missing: 2.safetensors, 3.safetensors;"
+    ),
     (#"{"weight_map": {"a": "1.safetensors", "b": "1.safetensors"}}"#, "1.safetensors: tensor \"b\" is missing"),
     (#"{"weight_map": {"a": "../1.safetensors"}}"#, "index.json: tensor \"a\" has no file name"),
     (#"{"weight_map": {"a": 1}}"#, "index.json: tensor \"a\" has no file name"),

@@ -3,6 +3,7 @@
 import DMSCheckpoint
 import DMSPlatform
 import DMSTensor
+import Foundation
 import Testing
 
 @Suite struct SafetensorsWriterTests {
@@ -104,5 +105,22 @@ import Testing
     }
     let none = folder.path + "/none/small.json"
     #expect(complaint { try writeAtomically([1], to: none) }?.hasPrefix(none) == true)
+  }
+
+  @Test func aLinkStaysALinkAndWhatItLeadsToIsReplaced() throws {
+    let folder = try TemporaryFolder()
+    try folder.write("real.safetensors", "what was there")
+    // One beside it, one through another link, one that leads to nothing yet.
+    for (link, target) in [
+      ("near", "real.safetensors"), ("far", folder.path + "/near"), ("dangling", "new.safetensors"),
+    ] {
+      try FileManager.default.createSymbolicLink(atPath: "\(folder.path)/\(link)", withDestinationPath: target)
+      try writeTensors("\(folder.path)/\(link)", [("t", .u8, [1], [UInt8(link.utf8.count)])])
+      #expect(try FileManager.default.destinationOfSymbolicLink(atPath: "\(folder.path)/\(link)") == target)
+      let end = link == "dangling" ? "new" : "real"
+      let file = try SafetensorsFile(path: "\(folder.path)/\(end).safetensors")
+      #expect(numbers(file, "t") == [UInt8(link.utf8.count)])
+    }
+    #expect(contents(of: folder.path) == ["dangling", "far", "near", "new.safetensors", "real.safetensors"])
   }
 }

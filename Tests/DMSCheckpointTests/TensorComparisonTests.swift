@@ -35,12 +35,36 @@ import Testing
     #expect(try compare(floats([1, -2]), brain).isWithin(0))
   }
 
-  @Test func notANumberEqualsOnlyItself() throws {
-    #expect(try compare(floats([1, .nan]), floats([1, .nan])).isWithin(0))
-    #expect(try !compare(floats([1, .nan]), floats([1, 2])).isWithin(1e30))
-    let result = try compare(floats([1, 5]), floats([1, .nan]))
-    #expect(result.outcome == .compared(largestAbsolute: .infinity, largestRelative: .infinity, index: [1]))
+  @Test func notANumberEqualsNothing() throws {
+    for (a, b, counts, place) in [
+      ([1, .nan], [1, .nan], (1, 1), 1), ([.nan, 2], [1, 2], (1, 0), 0), ([1, 5, 7], [1, 5, -.nan], (0, 1), 2),
+      ([.signalingNaN, .nan], [0, .infinity], (2, 0), 0), ([.infinity, 0], [.infinity, .nan], (0, 1), 1),
+    ] as [([Float], [Float], (Int, Int), Int)] {
+      let result = try compare(floats(a), floats(b))
+      #expect(result.outcome == .notANumber(counts.0, counts.1, index: [place]))
+      #expect(!result.isWithin(.infinity) && !result.isWithin(.nan))
+    }
+  }
+
+  @Test(arguments: [
+    (ElementType.f64, [0x7FF8_0000_0000_0000]), (.f16, [0x7E01]), (.bf16, [0xFF81]), (.f8e4m3, [0xFF]),
+    (.f8e5m2, [0x7D]),
+    (.f8e8m0, [0xFF]), (.f8e4m3fnuz, [0x80]), (.f8e5m2fnuz, [0x80]), (.c64, [0x3F80_0000, 0x7FC0_0000]),
+  ])
+  func everyTypeHasItsNotANumber(_ type: ElementType, _ words: [Int]) throws {
+    let size = type.size / words.count
+    let element = words.flatMap { word in bytes([word]).prefix(size) }
+    let one: Tensor = ("t", type, [2], [UInt8](repeating: 0, count: type.size) + element)
+    #expect(try compare(one, one).outcome == .notANumber(1, 1, index: [1]))
+  }
+
+  @Test func anInfinityEqualsItsLike() throws {
+    #expect(try compare(floats([.infinity, -.infinity]), floats([.infinity, -.infinity])).isWithin(0))
     #expect(try !compare(floats([.infinity]), floats([-.infinity])).isWithin(1e30))
+    let result = try compare(floats([1, 5]), floats([1, .infinity]))
+    #expect(result.outcome == .compared(largestAbsolute: .infinity, largestRelative: .infinity, index: [1]))
+    // The largest bytes of F8_E5M2 that are no NaN are infinities.
+    #expect(try compare(("t", .f8e5m2, [2], [0x7C, 0xFC]), ("t", .f8e5m2, [2], [0x7C, 0xFC])).isWithin(0))
   }
 
   @Test func fromAReferenceOfZerosEveryDifferenceIsInfinitelyFar() throws {

@@ -102,11 +102,11 @@ struct CommandTests {
     let results = try #require(report["results"] as? [[String: Any]])
     #expect(results.count == 2 * 2 * 3)
     for result in results {
-      let speed = try #require(result["tokensPerSecond"] as? [String: Any])
+      let speed = try #require(result["tokens_per_second"] as? [String: Any])
       #expect((speed["samples"] as? [Double])?.count == 2 && (speed["median"] as? Double ?? 0) > 0)
-      #expect(result["kvBytes"] as? Int ?? 0 > 0)
+      #expect(result["kv_bytes"] as? Int ?? 0 > 0)
       // A dense cache holds the depth and what was decoded; a sparse one about a quarter of what left its window.
-      let live = try #require(result["liveTokens"] as? Double)
+      let live = try #require(result["live_tokens"] as? Double)
       if result["work"] as? String == "decode", result["depth"] as? Int == 64 {
         if result["policy"] as? String == "dense" { #expect(live >= 64) } else { #expect((10...45).contains(live)) }
       }

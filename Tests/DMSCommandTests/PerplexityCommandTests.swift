@@ -15,9 +15,9 @@ struct PerplexityCommandTests {
     let own = try members(dms(["perplexity"] + arguments + ["--against", model, "--json"]))
     let against = try #require(own["against"] as? [String: Any])
     #expect(own["tokens"] as? Int == 94 && own["policy"] as? String == "dms")
-    #expect(against["meanKL"] as? Double == 0 && against["largestKL"] as? Double == 0)
-    #expect(against["sameTopShare"] as? Double == 1 && against["flips"] as? Int == 0)
-    #expect(against["perplexityRatio"] as? Double == 1)
+    #expect(against["mean_kl"] as? Double == 0 && against["largest_kl"] as? Double == 0)
+    #expect(against["same_top_share"] as? Double == 1 && against["flips"] as? Int == 0)
+    #expect(against["perplexity_ratio"] as? Double == 1)
     #expect(against["perplexity"] as? Double == own["perplexity"] as? Double)
     let rounded = try dms(
       ["perplexity"] + arguments + ["--weights", "q8", "--against", model, "--against-weights", "as-stored"])
@@ -28,7 +28,7 @@ struct PerplexityCommandTests {
     let dense = try members(
       dms(["perplexity"] + arguments + ["--against", model, "--against-no-eviction", "--json"]))
     let denseReference = try #require(dense["against"] as? [String: Any])
-    #expect(denseReference["policy"] as? String == "dense" && denseReference["meanKL"] as? Double ?? 0 > 0)
+    #expect(denseReference["policy"] as? String == "dense" && denseReference["mean_kl"] as? Double ?? 0 > 0)
   }
 
   @Test(.enabled(if: hasShared, "needs ../shared/data"))

@@ -5,6 +5,7 @@ import Testing
 
 private let repository = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
   .deletingLastPathComponent()
+let models = repository.appending(path: "Models").path
 let fixtures = repository.appending(path: "Tests/Fixtures").path
 let shared = repository.deletingLastPathComponent().appending(path: "shared/data").path
 let hasShared = FileManager.default.fileExists(atPath: shared)
@@ -54,4 +55,17 @@ func expectFailure(_ outcome: Outcome, _ comment: Comment) {
   #expect(outcome.output.isEmpty, comment)
   #expect(outcome.errors.hasPrefix("dms: "), "\(outcome.errors)")
   #expect(outcome.errors.filter { $0 == "\n" }.count == 1, "\(outcome.errors)")
+}
+
+/// SplitMix64: seeded, the same on every machine.
+struct SeededNumbers: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
 }

@@ -167,7 +167,9 @@ struct PerplexityTests {
         return !"\(error)".contains("\n")
       }
     }
-    #expect(refuses([]) && refuses([1]) && refuses([1, -1, 2]) && refuses([1, 1 << 40, 2]))
+    #expect(
+      refuses([]) && refuses([1]) && refuses([1, -1, 2]) && refuses([1, 1 << 40, 2]) && refuses([1, 2, 1 << 28])
+        && refuses([1, 2, -1]))
     #expect(refuses([1, 2], window: 1) && refuses([1, 2], window: 33) && refuses([1, 2], window: -5))
     #expect(!refuses([1, 2]) && !refuses([1, 2, 3], window: 2))
   }

@@ -1,17 +1,25 @@
 // A template, parsed once and rendered often: the part of Jinja2 that chat templates use.
 //
-// It knows nothing of chats, models or tokens. Not supported, and refused by name and line: inheritance and inclusion,
-// `{% do %}`, recursive loops, formatting with `%` or `format`, and the rarer filters.
+// It knows nothing of chats, models or tokens. Not supported, and refused by name and line when they are reached: blocks,
+// inheritance and inclusion, `{% autoescape %}`, recursive loops, `str.format`, and the rarer filters.
+
+import DMSPlatform
 
 /// A parsed template. Rendering changes nothing in it.
 package struct Template: Sendable {
   private let statements: [TemplateStatement]
   private let source: String
   private let dialect: TemplateDialect
+  /// Real templates have 50,000 bytes at most; a byte may take a hundred when it is parsed.
+  private static let longest = 1 << 20
 
   /// Parses a template; `source` names it in errors.
   /// - Throws: `InputError` with the line of what is malformed or not supported.
   package init(parsing text: String, source: String, dialect: TemplateDialect = .transformers) throws {
+    guard text.utf8.count <= Self.longest else {
+      throw InputError(
+        "a template of \(text.utf8.count) bytes", at: source, remedy: "use one of at most \(Self.longest)")
+    }
     let tokens = try TemplateLexer.tokens(of: text, name: source)
     statements = try TemplateParser.statements(of: tokens, source: source)
     self.source = source

@@ -35,7 +35,7 @@ extension TemplateInterpreter {
     case (.undefined, .undefined), (.none, .none): return true
     case (.bool(let left), .bool(let right)): return left == right
     case (.integer(let left), .integer(let right)): return left == right
-    case (.string(let left), .string(let right)):
+    case (.string(let left, _), .string(let right, _)):
       try spend(min(left.utf8.count, right.utf8.count))
       return left.isIdentical(to: right)
     case (.list(let left), .list(let right)), (.tuple(let left), .tuple(let right)):
@@ -63,7 +63,7 @@ extension TemplateInterpreter {
     if let left = left.asInteger, let right = right.asInteger { return left < right }
     if let left = left.asDouble, let right = right.asDouble { return left < right }
     switch (left, right) {
-    case (.string(let left), .string(let right)):
+    case (.string(let left, _), .string(let right, _)):
       try spend(min(left.utf8.count, right.utf8.count))
       return left.precedes(right)
     case (.list(let left), .list(let right)), (.tuple(let left), .tuple(let right)):
@@ -81,8 +81,8 @@ extension TemplateInterpreter {
     case .undefined: return false
     case .list(let list), .tuple(let list): return try list.elements.contains { try areEqual($0, part) }
     case .dictionary(let dictionary): return TemplateKey(part).map { dictionary[$0] != nil } ?? false
-    case .string(let text):
-      guard case .string(let part) = part else {
+    case .string(let text, _):
+      guard case .string(let part, _) = part else {
         if dialect == .transformersJS { return false }
         throw fail("\"in\" looks for a string in a string, not for \(part.kind)")
       }

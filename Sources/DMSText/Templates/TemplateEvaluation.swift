@@ -10,6 +10,7 @@ extension TemplateInterpreter {
       switch expression.form {
       case .constant(let value): return value
       case .captured: return capturedText
+      case .unsupported(let construct): throw unsupported(construct)
       case .name(let name): return value(named: name, in: scope)
       case .and(let left, let right):
         let value = try evaluate(left, in: scope)
@@ -139,13 +140,13 @@ extension TemplateInterpreter {
     case .list(let list), .tuple(let list):
       guard let index = place(key, count: list.elements.count) else { return .undefined("an item") }
       return list.elements[index]
-    case .string(let text):
+    case .string(let text, let isMarkup):
       try spend(text.utf8.count)
       let scalars = text.unicodeScalars
       guard let index = place(key, count: scalars.count) else { return .undefined("an item") }
-      return .string(String(scalars[scalars.index(scalars.startIndex, offsetBy: index)]))
+      return .string(String(scalars[scalars.index(scalars.startIndex, offsetBy: index)]), isMarkup: isMarkup)
     case .namespace, .loop:
-      guard case .string(let name) = key else { return .undefined("an item") }
+      guard case .string(let name, _) = key else { return .undefined("an item") }
       return try attribute(name, of: value)
     default: return .undefined("an item")
     }
@@ -172,10 +173,11 @@ extension TemplateInterpreter {
     guard step != 0 else { throw fail("a slice cannot have the step 0") }
     line = operand.line
     switch value {
-    case .string(let text):
+    case .string(let text, let isMarkup):
       try spend(text.utf8.count)
       let scalars = Array(text.unicodeScalars)
-      return .string(String(scalars: Self.slicePlaces(scalars.count, start, stop, step).map { scalars[$0] }))
+      let places = Self.slicePlaces(scalars.count, start, stop, step)
+      return .string(String(scalars: places.map { scalars[$0] }), isMarkup: isMarkup)
     case .list(let list):
       try spend(list.elements.count)
       return .list(of: Self.slicePlaces(list.elements.count, start, stop, step).map { list.elements[$0] })
@@ -209,7 +211,7 @@ extension TemplateInterpreter {
     case .dictionary(let dictionary):
       try spend(Self.stepCost, times: dictionary.keys.count)
       return dictionary.keys.map(\.value)
-    case .string(let text):
+    case .string(let text, _):
       try spend(text.utf8.count * Self.stepCost)
       return text.unicodeScalars.map { .string(String($0)) }
     default: throw fail("\(value.kind) is nothing to loop over")
@@ -230,9 +232,13 @@ extension TemplateInterpreter {
     if let left = left.asInteger, let right = right.asInteger { return try integers(operation, left, right) }
     if let left = left.asDouble, let right = right.asDouble { return try floats(operation, left, right) }
     switch (operation, left, right) {
-    case (.add, .string(let left), .string(let right)):
+    case (.add, .string(_, let isLeftMarkup), .string(_, let isRightMarkup)):
+      let isMarkup = isLeftMarkup || isRightMarkup
+      let (left, right) = (
+        try isMarkup ? escaped(left) : text(of: left), try isMarkup ? escaped(right) : text(of: right)
+      )
       try spend(left.utf8.count + right.utf8.count)
-      return .string(left + right)
+      return .string(left + right, isMarkup: isMarkup)
     case (.add, .list(let left), .list(let right)):
       try spend((left.elements.count + right.elements.count) * Self.stepCost)
       return .list(of: left.elements + right.elements)
@@ -245,7 +251,14 @@ extension TemplateInterpreter {
       if let count = right.asInteger { return try repeated(left, count) }
     case (.multiply, _, .string), (.multiply, _, .list), (.multiply, _, .tuple):
       if let count = left.asInteger { return try repeated(right, count) }
-    case (.remainder, .string, _): throw fail("formatting with % is not supported")
+    case (.remainder, .string(let text, let isMarkup), _):
+      let arguments: TemplateFormatting.Arguments =
+        switch right {
+        case .tuple(let list): .list(list.elements)
+        case .dictionary(let dictionary): .dictionary(dictionary)
+        default: .list([right])
+        }
+      return .string(try formatted(text, arguments, isMarkup: isMarkup), isMarkup: isMarkup)
     default: break
     }
     if case .undefined(let name) = left { throw fail("\"\(name)\" is undefined") }
@@ -257,13 +270,14 @@ extension TemplateInterpreter {
     let count = max(0, count)
     let size =
       switch value {
-      case .string(let text): text.utf8.count
+      case .string(let text, _): text.utf8.count
       case .list(let list), .tuple(let list): list.elements.count * Self.stepCost
       default: 0
       }
     try spend(size, times: count)
     switch value {
-    case .string(let text): return .string(size == 0 ? "" : String(repeating: text, count: count))
+    case .string(let text, let isMarkup):
+      return .string(size == 0 ? "" : String(repeating: text, count: count), isMarkup: isMarkup)
     case .list(let list), .tuple(let list):
       var elements: [TemplateValue] = []
       if size > 0 { for _ in 0..<count { elements += list.elements } }
@@ -375,6 +389,7 @@ extension TemplateInterpreter {
     switch function {
     case .function(.macro(let number)): return try callMacro(number, arguments)
     case .function(.named(let name)): return try bounded(callFunction(name, arguments))
+    case .loop: throw unsupported("a recursive loop")
     case .function(.method(let name)): throw fail("calling the method \"\(name)\" by another name is not supported")
     case .undefined(let name): throw fail("\"\(name)\" is undefined and cannot be called")
     default: throw fail("\(name.isEmpty ? function.kind : "\"\(name)\"") cannot be called")

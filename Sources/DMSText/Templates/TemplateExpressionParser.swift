@@ -46,6 +46,7 @@ extension TemplateParser {
 
   private mutating func conditional() throws -> TemplateExpression {
     let line = line
+    let known = unknown.count
     var value = try disjunction()
     while accept(word: "if") {
       let condition = try disjunction()
@@ -53,6 +54,8 @@ extension TemplateParser {
       value = try make(
         .conditional(if: condition, then: value, else: otherwise),
         max(value.depth, condition.depth, otherwise?.depth ?? 0), line: line)
+      // What is unknown in a branch or the condition fails when it is reached.
+      unknown.removeLast(unknown.count - known)
     }
     return value
   }
@@ -190,6 +193,9 @@ extension TemplateParser {
     case .float(let value):
       advance()
       return try constant(.float(value))
+    case .unsupported(let construct):
+      advance()
+      return try make(.unsupported(construct), 0, line: line)
     case .symbol("("):
       advance()
       return try parenthesized(line: line)
@@ -263,20 +269,43 @@ extension TemplateParser {
     }
   }
 
+  private enum Subscript {
+    case item(TemplateExpression)
+    case slice(TemplateSlice)
+  }
+
   private mutating func subscripted(_ value: TemplateExpression, line: Int) throws -> TemplateExpression {
+    let first = try subscriptPart()
+    guard case .item(let item) = first else {
+      guard case .slice(let slice) = first, accept("]") else { throw error("\"]\" is expected after a slice") }
+      let bounds = [slice.start, slice.stop, slice.step].compactMap(\.self).map(\.depth)
+      return try make(.slice(value, slice), max(value.depth, bounds.max() ?? 0), line: line)
+    }
+    var items = [item]
+    while accept(",") {
+      guard case .item(let item) = try subscriptPart() else { throw error("a slice stands among indices") }
+      items.append(item)
+    }
+    try expect("]")
+    let below = max(value.depth, items.map(\.depth).max() ?? 0)
+    guard items.count > 1 else { return try make(.item(value, item), below, line: line) }
+    return try make(.item(value, try make(.tuple(items), below, line: line)), below + 1, line: line)
+  }
+
+  private mutating func subscriptPart() throws -> Subscript {
     var slice = TemplateSlice()
     if current != .symbol(":") {
       let item = try expression()
-      if accept("]") { return try make(.item(value, item), max(value.depth, item.depth), line: line) }
+      guard current == .symbol(":") else { return .item(item) }
       slice.start = item
     }
-    if current == .symbol(",") { throw unsupported("an index of several values") }
     try expect(":")
-    if current != .symbol(":"), current != .symbol("]") { slice.stop = try expression() }
-    if accept(":"), current != .symbol("]") { slice.step = try expression() }
-    try expect("]")
-    let below = max(value.depth, slice.start?.depth ?? 0, slice.stop?.depth ?? 0, slice.step?.depth ?? 0)
-    return try make(.slice(value, slice), below, line: line)
+    func isEnd(_ parser: borrowing TemplateParser) -> Bool {
+      [.symbol(":"), .symbol(","), .symbol("]")].contains(parser.current)
+    }
+    if !isEnd(self) { slice.stop = try expression() }
+    if accept(":"), !isEnd(self) { slice.step = try expression() }
+    return .slice(slice)
   }
 
   private mutating func call(_ function: TemplateExpression) throws -> TemplateExpression {
@@ -290,6 +319,7 @@ extension TemplateParser {
     var arguments = TemplateArguments()
     try expect("(")
     var isFirst = true
+    var names: Set<String> = []
     while !accept(")") {
       if !isFirst {
         try expect(",")
@@ -305,7 +335,7 @@ extension TemplateParser {
       } else if case .name(let name) = current, next == .symbol("=") {
         advance()
         advance()
-        guard !arguments.named.contains(where: { $0.name == name }) else {
+        guard names.insert(name).inserted else {
           throw error("the argument \"\(name)\" is given twice")
         }
         arguments.named.append((name, try expression()))
@@ -321,18 +351,33 @@ extension TemplateParser {
 
   private mutating func filter(of value: TemplateExpression) throws -> TemplateExpression {
     let line = line
-    let name = try name()
-    guard TemplateInterpreter.filters.contains(name) else { throw unsupported("the filter \"\(name)\"", line: line) }
+    let name = try dottedName()
+    let isSupported = TemplateInterpreter.filters.contains(name)
+    if !isSupported { note("the filter \"\(name)\"", isKnown: TemplateInterpreter.knownFilters.contains(name), line) }
     let arguments = current == .symbol("(") ? try arguments() : TemplateArguments()
+    guard isSupported else { return try make(.unsupported("the filter \"\(name)\""), value.depth, line: line) }
     return try make(.filter(value, name, arguments), max(value.depth, arguments.depth), line: line)
+  }
+
+  /// A filter's or test's name may have dots.
+  private mutating func dottedName() throws -> String {
+    var parts = [try name()]
+    while accept(".") { parts.append(try name()) }
+    return parts.joinedText(by: ".")
+  }
+
+  /// What is not supported fails here if Jinja2 does not know it either and it stands outside of every `if`.
+  private mutating func note(_ construct: String, isKnown: Bool, _ line: Int) {
+    if !isKnown, !isConditional { unknown.append(unsupported(construct, line: line)) }
   }
 
   private mutating func test(of value: TemplateExpression) throws -> TemplateExpression {
     let line = line
     advance()
     let negated = accept(word: "not")
-    let name = try name()
-    guard TemplateInterpreter.tests.contains(name) else { throw unsupported("the test \"\(name)\"", line: line) }
+    let name = try dottedName()
+    let isSupported = TemplateInterpreter.tests.contains(name)
+    if !isSupported { note("the test \"\(name)\"", isKnown: false, line) }
     var arguments = TemplateArguments()
     switch current {
     case .symbol("("): arguments = try self.arguments()
@@ -342,6 +387,7 @@ extension TemplateParser {
       arguments.positional = [try nested { try $0.postfix(of: try $0.primary()) }]
     default: break
     }
+    guard isSupported else { return try make(.unsupported("the test \"\(name)\""), value.depth, line: line) }
     return try make(
       .test(value, name, arguments, negated: negated), max(value.depth, arguments.depth), line: line)
   }

@@ -1,12 +1,19 @@
 // The filters. Those that select, map and sort are in TemplateSequenceFilters.swift.
 
 extension TemplateInterpreter {
-  /// All filters by name; the parser refuses others.
+  /// All filters that are supported, by name.
   static let filters: Set<String> = [
-    "abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "indent", "int", "items",
-    "join", "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse",
-    "round", "safe", "select", "selectattr", "sort", "string", "sum", "title", "tojson", "trim", "unique", "upper",
+    "abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "forceescape", "format",
+    "indent", "int", "items", "join", "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr",
+    "replace", "reverse", "round", "safe", "select", "selectattr", "sort", "string", "sum", "title", "tojson", "trim",
+    "unique", "upper",
   ]
+
+  /// All filters that a template may name anywhere: one that is not supported fails when it is reached.
+  static let knownFilters = filters.union([
+    "attr", "batch", "center", "filesizeformat", "groupby", "pprint", "random", "slice", "striptags", "truncate",
+    "urlencode", "urlize", "wordcount", "wordwrap", "xmlattr",
+  ])
 
   func filter(_ name: String, _ value: TemplateValue, _ arguments: TemplateCall) throws -> TemplateValue {
     switch name {
@@ -29,19 +36,54 @@ extension TemplateInterpreter {
       result = isMissing ? fallback : value
     case "first", "last":
       let items = if case .list(let list) = value { list.elements } else { try elements(of: value) }
-      result = (name == "first" ? items.first : items.last) ?? .undefined("the \(name) item")
+      let item = (name == "first" ? items.first : items.last) ?? .undefined("the \(name) item")
+      // Python walks a string to plain ones, but takes its last by index.
+      result = value.isMarkup && name == "last" ? marked(item) : item
     case "list": result = .list(of: try elements(of: value))
     case "reverse":
-      if case .string(let text) = value {
-        result = .string(String(scalars: text.unicodeScalars.reversed()))
+      if case .string(let text, let isMarkup) = value {
+        result = .string(String(scalars: text.unicodeScalars.reversed()), isMarkup: isMarkup)
       } else {
         result = .list(of: try elements(of: value).reversed())
       }
     case "tojson": result = .string(try json(of: value, try jsonStyle(&arguments)))
-    default: result = .string(try textFilter(name, try text(of: value), &arguments))
+    case "safe": result = marked(.string(try text(of: value)))
+    case "e", "escape": result = marked(.string(try escaped(value)))
+    case "forceescape": result = marked(.string(try escaped(.string(text(of: value)))))
+    case "format": return try format(value, arguments)
+    default:
+      let keepsMarkup = name != "title" && name != "replace"
+      result = .string(try textFilter(name, try text(of: value), &arguments), isMarkup: keepsMarkup && value.isMarkup)
     }
     try finish(arguments, of: "the filter \"\(name)\"")
     return result
+  }
+
+  /// A string that escapes what is added to it; JavaScript's engine has none.
+  private func marked(_ value: TemplateValue) -> TemplateValue {
+    guard case .string(let text, _) = value, dialect == .transformers else { return value }
+    return .string(text, isMarkup: true)
+  }
+
+  /// The text of a value with what HTML gives a meaning escaped, unless it is markup already.
+  func escaped(_ value: TemplateValue) throws -> String {
+    let text = try text(of: value)
+    if value.isMarkup { return text }
+    // A byte becomes five at most.
+    try spend(5, times: text.utf8.count)
+    return text.escapedForHTML
+  }
+
+  private func format(_ value: TemplateValue, _ arguments: TemplateCall) throws -> TemplateValue {
+    var members = TemplateDictionary()
+    for (name, value) in arguments.named { members[.string(name)] = value }
+    guard members.keys.isEmpty || arguments.positional.isEmpty else {
+      throw fail("format takes values in order or by name, not both")
+    }
+    let values: TemplateFormatting.Arguments =
+      members.keys.isEmpty ? .list(Array(arguments.positional)) : .dictionary(members)
+    let text = try formatted(text(of: value), values, isMarkup: value.isMarkup)
+    return .string(text, isMarkup: value.isMarkup)
   }
 
   private func textFilter(_ name: String, _ text: String, _ arguments: inout TemplateCall) throws -> String {
@@ -52,26 +94,13 @@ extension TemplateInterpreter {
     case "upper": return text.uppercased()
     case "title": return text.titledWords
     case "trim": return text.trimmed(.both, of: try optionalText(arguments.next("chars"), "chars"))
-    case "string", "safe": return text
-    case "e", "escape":
-      var escaped = ""
-      for scalar in text.unicodeScalars {
-        switch scalar {
-        case "&": escaped += "&amp;"
-        case "<": escaped += "&lt;"
-        case ">": escaped += "&gt;"
-        case "\"": escaped += "&#34;"
-        case "'": escaped += "&#39;"
-        default: escaped.unicodeScalars.append(scalar)
-        }
-      }
-      return escaped
+    case "string": return text
     case "replace":
       let old = try self.text(of: arguments.next("old") ?? .undefined("old"))
       let new = try self.text(of: arguments.next("new") ?? .undefined("new"))
       return try replacing(old, with: new, limit: arguments.next("count"), in: text)
     case "indent": return try indented(text, &arguments)
-    default: throw fail("the filter \"\(name)\" is not supported")
+    default: throw unsupported("the filter \"\(name)\"")
     }
   }
 
@@ -105,7 +134,7 @@ extension TemplateInterpreter {
   private func indentation(_ width: TemplateValue?) throws -> String? {
     switch width {
     case nil, TemplateValue.none?: return nil
-    case .string(let text)?: return text
+    case .string(let text, _)?: return text
     case let width?:
       guard let count = width.asInteger else { throw fail("an indentation is a number or a string") }
       try spend(max(0, count))
@@ -130,7 +159,7 @@ extension TemplateInterpreter {
   func length(of value: TemplateValue) throws -> Int {
     switch value {
     case .undefined: return 0
-    case .string(let text):
+    case .string(let text, _):
       try spend(text.utf8.count)
       return text.unicodeScalars.count
     case .list(let list), .tuple(let list): return list.elements.count
@@ -198,7 +227,7 @@ extension TemplateInterpreter {
   func optionalText(_ value: TemplateValue?, _ name: String) throws -> String? {
     switch value {
     case nil, TemplateValue.none?: return nil
-    case .string(let text)?: return text
+    case .string(let text, _)?: return text
     case let value?: throw fail("\"\(name)\" is a string, not \(value.kind)")
     }
   }

@@ -18,6 +18,7 @@ extension TemplateInterpreter {
       var namespace: [String: TemplateValue] = [:]
       for (key, value) in members.members {
         guard case .string(let name) = key else { throw fail("a namespace's members have names") }
+        try checkMember(name)
         namespace[name] = value
       }
       try spend(Self.definitionCost + 4 * Self.elementCost * namespace.count)
@@ -36,6 +37,11 @@ extension TemplateInterpreter {
     }
     try finish(arguments, of: "the function \"\(name)\"")
     return result
+  }
+
+  /// transformers keeps templates from names with a special meaning.
+  func checkMember(_ name: String) throws {
+    guard !name.utf8.starts(with: "_".utf8) else { throw fail("a namespace's member cannot be called \"\(name)\"") }
   }
 
   private func range(_ arguments: inout TemplateCall) throws -> TemplateValue {

@@ -46,6 +46,13 @@ final class TemplateInterpreter {
       remedy: remedy ?? "change the messages or the template")
   }
 
+  /// What a template may contain, as long as it does not come to it.
+  func unsupported(_ construct: String) -> InputError {
+    InputError(
+      "the chat template uses \(construct), which is not supported", at: "\(source), line \(line)",
+      remedy: "use a template without it, or a prompt without a template")
+  }
+
   /// Draws on the allowance.
   func spend(_ cost: Int) throws {
     guard cost <= allowance else {
@@ -70,7 +77,7 @@ final class TemplateInterpreter {
   /// its memory is drawn from the allowance.
   func bounded(_ value: TemplateValue) throws -> TemplateValue {
     switch value {
-    case .string(let text): try spend(text.utf8.count)
+    case .string(let text, _): try spend(text.utf8.count)
     case .list(let list), .tuple(let list): try spend(Self.elementCost, times: list.elements.count)
     // A member is a key in order, a key in the table, and a value.
     case .dictionary(let dictionary): try spend(4 * Self.elementCost, times: dictionary.keys.count)
@@ -124,6 +131,7 @@ final class TemplateInterpreter {
       return try nested { try run(body, in: inner, into: &out) }
     case .scoped(let body):
       return try nested { try run(body, in: TemplateScope(inside: scope), into: &out) }
+    case .unsupported(let construct): throw unsupported(construct)
     case .leave: return .leaveLoop
     case .next: return .nextItem
     }
@@ -187,6 +195,7 @@ final class TemplateInterpreter {
       guard case .namespace(let index) = scope.value(of: variable), namespaces.indices.contains(index) else {
         throw fail("\"\(variable)\" is no namespace, its members cannot be assigned")
       }
+      try checkMember(name)
       namespaces[index][name] = value
     case .tuple(let targets):
       let parts = try elements(of: value)

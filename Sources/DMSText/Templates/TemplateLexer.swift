@@ -15,6 +15,8 @@ struct TemplateToken: Equatable {
     case integer(Int)
     case float(Double)
     case symbol(String)
+    /// A value that Jinja2 knows and that is not supported here.
+    case unsupported(String)
     case end
   }
   var kind: Kind
@@ -29,6 +31,8 @@ struct TemplateLexer {
   /// Whether what was last consumed ended a line, so that indentation starts here.
   private var atLineStart = true
   private var tokens: [TemplateToken] = []
+  /// Comparing Swift strings may cost the square of their length.
+  private static let longestName = 255
 
   static func tokens(of source: String, name: String) throws -> [TemplateToken] {
     var lexer = TemplateLexer(source, name: name)
@@ -211,6 +215,9 @@ struct TemplateLexer {
     if scalar.startsTemplateName {
       var end = index + 1
       while end < source.count, source[end].continuesTemplateName { end += 1 }
+      guard end - index <= Self.longestName else {
+        throw error("a name of more than \(Self.longestName) characters", at: line)
+      }
       emit(.name(String(scalars: source[index..<end])))
       return advance(to: end)
     }
@@ -262,14 +269,14 @@ struct TemplateLexer {
       guard let value = Double(text) else { throw error("\(text) is not a number", at: line) }
       emit(.float(value))
     } else {
-      guard let value = Int(text) else { throw error("the number \(text) is out of range", at: line) }
-      emit(.integer(value))
+      emit(Int(text).map { .integer($0) } ?? .unsupported("an integer beyond 64 bits"))
     }
     advance(to: end)
   }
 
   private mutating func scanString(quote: Unicode.Scalar) throws {
     let startLine = line
+    var namesCharacters = false
     var text = String.UnicodeScalarView()
     var at = index + 1
     while at < source.count, source[at] != quote {
@@ -279,10 +286,13 @@ struct TemplateLexer {
         continue
       }
       guard at + 1 < source.count else { break }
+      if source[at + 1] == "N" { namesCharacters = true }
       at = try unescape(at + 1, into: &text)
     }
     guard at < source.count else { throw error("a string does not end", at: startLine) }
-    tokens.append(TemplateToken(kind: .string(String(text)), line: startLine))
+    let kind: TemplateToken.Kind =
+      namesCharacters ? .unsupported("the escape \\N in a string") : .string(String(text))
+    tokens.append(TemplateToken(kind: kind, line: startLine))
     advance(to: at + 1)
   }
 
@@ -315,7 +325,6 @@ struct TemplateLexer {
     case "x": return try code(2, radix: 16, from: at + 1)
     case "u": return try code(4, radix: 16, from: at + 1)
     case "U": return try code(8, radix: 16, from: at + 1)
-    case "N": throw error("the escape \\N in a string is not supported", at: line)
     default:
       text.append("\\")
       text.append(source[at])

@@ -15,9 +15,9 @@ extension TemplateInterpreter {
   /// `nil` if the object has no such method.
   func method(_ name: String, of owner: TemplateValue, _ arguments: TemplateCall) throws -> TemplateValue? {
     switch owner {
-    case .string(let text) where Self.stringMethods.contains(name):
+    case .string(let text, let isMarkup) where Self.stringMethods.contains(name):
       try spend(text.utf8.count)
-      return try stringMethod(name, text, arguments)
+      return try stringMethod(name, text, isMarkup, arguments)
     case .dictionary(let dictionary) where Self.dictionaryMethods.contains(name):
       return try dictionaryMethod(name, dictionary, arguments)
     case .list(let list), .tuple(let list): return try listMethod(name, list, arguments)
@@ -69,40 +69,46 @@ extension TemplateInterpreter {
     }
   }
 
-  private func stringMethod(_ name: String, _ text: String, _ arguments: TemplateCall) throws -> TemplateValue {
+  /// The strings that methods of markup give are markup, too, and what they put into it is escaped.
+  private func stringMethod(
+    _ name: String, _ text: String, _ isMarkup: Bool, _ arguments: TemplateCall
+  ) throws -> TemplateValue {
     var arguments = arguments
+    func string(_ text: String) -> TemplateValue { .string(text, isMarkup: isMarkup) }
     let result: TemplateValue
     switch name {
-    case "capitalize": result = .string(text.capitalizedText)
-    case "lower": result = .string(text.lowercased())
-    case "upper": result = .string(text.uppercased())
-    case "title": result = .string(text.titledText)
+    case "capitalize": result = string(text.capitalizedText)
+    case "lower": result = string(text.lowercased())
+    case "upper": result = string(text.uppercased())
+    case "title": result = string(text.titledText)
     case "strip", "lstrip", "rstrip":
       let side: String.Side = name == "strip" ? .both : name == "lstrip" ? .left : .right
-      result = .string(text.trimmed(side, of: try optionalText(arguments.next("chars"), "chars")))
-    case "split", "rsplit", "splitlines", "partition": result = try split(name, text, &arguments)
+      result = string(text.trimmed(side, of: try optionalText(arguments.next("chars"), "chars")))
+    case "split", "rsplit", "splitlines", "partition": result = try split(name, text, isMarkup, &arguments)
     case "replace":
       let old = try requiredText(arguments.next("old"), "old")
-      let new = try requiredText(arguments.next("new"), "new")
-      result = .string(try replacing(old, with: new, limit: arguments.next("count"), in: text))
+      let new = arguments.next("new")
+      let replacement = isMarkup ? try escaped(new ?? .undefined("new")) : try requiredText(new, "new")
+      result = string(try replacing(old, with: replacement, limit: arguments.next("count"), in: text))
     case "startswith", "endswith": result = .bool(try hasAffix(name, text, &arguments))
     case "removeprefix":
       let prefix = try requiredText(arguments.next("prefix"), "prefix")
-      result = .string(
+      result = string(
         text.begins(with: prefix) ? String(decoding: text.utf8.dropFirst(prefix.utf8.count), as: UTF8.self) : text)
     case "removesuffix":
       let suffix = try requiredText(arguments.next("suffix"), "suffix")
-      result = .string(
+      result = string(
         text.ends(with: suffix) ? String(decoding: text.utf8.dropLast(suffix.utf8.count), as: UTF8.self) : text)
     case "find", "rfind", "index", "count": result = try occurrences(name, text, &arguments)
     case "join":
       var texts: [String] = []
       for item in try elements(of: arguments.next("iterable") ?? .undefined("the list")) {
-        guard case .string(let part) = item else { throw fail("join joins strings, not \(item.kind)") }
+        guard isMarkup || item.asString != nil else { throw fail("join joins strings, not \(item.kind)") }
+        let part = isMarkup ? try escaped(item) : item.asString ?? ""
         try spend(part.utf8.count + text.utf8.count)
         texts.append(part)
       }
-      result = .string(texts.joinedText(by: text))
+      result = string(texts.joinedText(by: text))
     case "isalnum", "isalpha", "isdigit", "isspace", "islower", "isupper": result = .bool(Self.isOf(name, text))
     default: throw fail("the method \"\(name)\" is not supported")
     }
@@ -110,27 +116,33 @@ extension TemplateInterpreter {
     return result
   }
 
-  private func split(_ name: String, _ text: String, _ arguments: inout TemplateCall) throws -> TemplateValue {
-    if name == "splitlines" { return .strings(text.lines()) }
+  private func split(
+    _ name: String, _ text: String, _ isMarkup: Bool, _ arguments: inout TemplateCall
+  ) throws -> TemplateValue {
+    func strings(_ texts: [String]) -> [TemplateValue] { texts.map { .string($0, isMarkup: isMarkup) } }
+    if name == "splitlines" { return .list(of: strings(text.lines())) }
     let separator = try optionalText(arguments.next("sep"), "sep")
     if separator?.isEmpty == true { throw fail("\(name) needs a separator that is not empty") }
     if name == "partition" {
       let parts = text.parts(separatedBy: try requiredText(separator.map { .string($0) }, "sep"), limit: 1)
       let found = parts.count == 2
-      return .tuple(of: [parts[0], found ? separator ?? "" : "", found ? parts[1] : ""].map { .string($0) })
+      return .tuple(of: strings([parts[0], found ? separator ?? "" : "", found ? parts[1] : ""]))
     }
     let limit = try optionalInteger(arguments.next("maxsplit"), "maxsplit") ?? -1
     let fromRight = name == "rsplit"
-    return .strings(
-      separator.map { text.parts(separatedBy: $0, limit: limit, fromRight: fromRight) }
-        ?? text.words(limit: limit, fromRight: fromRight))
+    return .list(
+      of: strings(
+        separator.map { text.parts(separatedBy: $0, limit: limit, fromRight: fromRight) }
+          ?? text.words(limit: limit, fromRight: fromRight)))
   }
 
   private func hasAffix(_ name: String, _ text: String, _ arguments: inout TemplateCall) throws -> Bool {
     let affix = arguments.next("prefix") ?? .undefined("the text")
     let choices: [TemplateValue] = if case .tuple(let list) = affix { list.elements } else { [affix] }
     return try choices.contains { choice in
-      guard case .string(let choice) = choice else { throw fail("\(name) looks for a string, not for \(choice.kind)") }
+      guard case .string(let choice, _) = choice else {
+        throw fail("\(name) looks for a string, not for \(choice.kind)")
+      }
       return name == "startswith" ? text.begins(with: choice) : text.ends(with: choice)
     }
   }

@@ -1,6 +1,8 @@
 // From tokens to statements. Expressions are parsed in TemplateExpressionParser.swift.
 //
-// A construct that is not supported is an error at parse time, naming it and its line: never ignored, never half done.
+// As in Jinja2, a construct that is not supported fails when it is reached, and an unknown tag fails here. An unknown filter
+// or test fails here, too, unless it stands right inside of an `if`, whose other branch may be there to avoid it. Nothing is
+// ignored or half done.
 
 import DMSPlatform
 
@@ -10,6 +12,11 @@ struct TemplateParser {
   var index = 0
   private var nesting = 0
   private var loops = 0
+  /// Whether unknown filters and tests may fail when they are reached: right inside of an `if`, but not inside of another
+  /// block there.
+  private(set) var isConditional = false
+  /// Unknown filters and tests that stand outside.
+  var unknown: [InputError] = []
   private static let deepestNesting = 64
 
   static func statements(of tokens: [TemplateToken], source: String) throws -> [TemplateStatement] {
@@ -68,6 +75,7 @@ struct TemplateParser {
     case .integer(let value): "\(value)"
     case .float(let value): "\(value)"
     case .symbol(let symbol): "\"\(symbol)\""
+    case .unsupported(let construct): construct
     case .end: "the template's end"
     }
   }
@@ -108,6 +116,7 @@ struct TemplateParser {
       case .outputBegin:
         advance()
         let value = try tupleExpression()
+        if let error = unknown.first { throw error }
         guard current == .outputEnd else { throw error("\"}}\" is expected, \(describe(current)) stands there") }
         advance()
         statements.append(TemplateStatement(form: .output(value), line: line))
@@ -115,6 +124,7 @@ struct TemplateParser {
         advance()
         if case .name(let name) = current, ends.contains(name) { return statements }
         let form = try nested { try $0.statement() }
+        if let error = unknown.first { throw error }
         statements.append(TemplateStatement(form: form, line: line))
       default:
         guard ends.isEmpty, current == .end else {
@@ -125,9 +135,19 @@ struct TemplateParser {
     }
   }
 
+  /// Parses what stands inside of an `if`, or no longer right inside of one.
+  private mutating func within<Result>(
+    conditional: Bool, _ parse: (inout TemplateParser) throws -> Result
+  ) rethrows -> Result {
+    let outer = isConditional
+    isConditional = conditional
+    defer { isConditional = outer }
+    return try parse(&self)
+  }
+
   /// The body of `tag` and its end tag.
   private mutating func block(_ tag: String) throws -> [TemplateStatement] {
-    let statements = try body(until: ["end\(tag)"], of: tag)
+    let statements = try within(conditional: false) { try $0.body(until: ["end\(tag)"], of: tag) }
     advance()
     // `{% endmacro NAME %}` and `{% endset NAME %}` are allowed; the name is a comment.
     if tag == "macro", case .name = current { advance() }
@@ -144,16 +164,24 @@ struct TemplateParser {
     let line = line
     let tag = try name()
     switch tag {
-    case "if": return try branch()
+    case "if": return try within(conditional: true) { try $0.branch() }
     case "for": return try loop()
     case "set": return try assignment()
     case "macro": return try macro()
     case "call": return try callBlock()
     case "filter":
-      let filters = try filterHead()
+      let filters = try within(conditional: false) { try $0.filterHead() }
       try tagEnd()
       return .filter(filters, try block("filter"))
     case "with": return try with()
+    case "print":
+      let value = try tupleExpression()
+      try tagEnd()
+      guard case .tuple(let values) = value.form else { return .output(value) }
+      return .output(TemplateExpression(form: .concatenation(values), line: line, depth: value.depth))
+    case "autoescape", "block", "extends", "from", "import", "include":
+      try skip(tag)
+      return .unsupported("{% \(tag) %}")
     case "generation":
       try tagEnd()
       return .scoped(try outsideLoops { try $0.block("generation") })
@@ -162,10 +190,51 @@ struct TemplateParser {
       try tagEnd()
       return tag == "break" ? .leave : .next
     case "else", "elif", "endif", "endfor", "endset", "endmacro", "endcall", "endfilter", "endwith", "endgeneration",
-      "endraw":
+      "endraw", "endblock", "endautoescape":
       throw error("{% \(tag) %} closes nothing", line: line)
     default: throw unsupported("{% \(tag) %}", line: line)
     }
+  }
+
+  /// Passes a statement that is not supported, but must be well formed: the rest of its tag, and its body if it has one.
+  private mutating func skip(_ tag: String) throws {
+    switch tag {
+    case "block":
+      let name = try name()
+      for word in ["scoped", "required"] { _ = accept(word: word) }
+      try tagEnd()
+      _ = try within(conditional: false) { try $0.body(until: ["endblock"], of: tag) }
+      advance()
+      _ = accept(word: name)
+    case "autoescape":
+      _ = try expression()
+      try tagEnd()
+      return _ = try block(tag)
+    case "extends": _ = try expression()
+    case "include":
+      _ = try expression()
+      if accept(word: "ignore"), !accept(word: "missing") { throw error("\"missing\" is expected after \"ignore\"") }
+      acceptContext()
+    default:
+      _ = try expression()
+      let word = tag == "import" ? "as" : "import"
+      guard accept(word: word) else { throw error("\"\(word)\" is expected, \(describe(current)) stands there") }
+      repeat {
+        if acceptContext() { break }
+        _ = try name()
+        if tag == "from", accept(word: "as") { _ = try name() }
+      } while tag == "from" && accept(",")
+      acceptContext()
+    }
+    try tagEnd()
+  }
+
+  @discardableResult
+  private mutating func acceptContext() -> Bool {
+    guard current == .name("with") || current == .name("without"), next == .name("context") else { return false }
+    advance()
+    advance()
+    return true
   }
 
   private mutating func branch() throws -> TemplateStatement.Form {
@@ -190,22 +259,25 @@ struct TemplateParser {
     let target = try target(member: false)
     guard accept(word: "in") else { throw error("\"in\" is expected, \(describe(current)) stands there") }
     let sequence = try tupleExpression(conditional: false)
-    let condition = accept(word: "if") ? try expression() : nil
-    if current == .name("recursive") { throw unsupported("a recursive loop") }
-    try tagEnd()
-    loops += 1
-    defer { loops -= 1 }
-    let statements = try body(until: ["else", "endfor"], of: "for")
-    var otherwise: [TemplateStatement] = []
-    if accept(word: "else") {
-      try tagEnd()
-      otherwise = try body(until: ["endfor"], of: "for")
+    return try within(conditional: false) { parser in
+      let condition = parser.accept(word: "if") ? try parser.expression() : nil
+      // The mark changes nothing until the loop is called.
+      _ = parser.accept(word: "recursive")
+      try parser.tagEnd()
+      parser.loops += 1
+      defer { parser.loops -= 1 }
+      let statements = try parser.body(until: ["else", "endfor"], of: "for")
+      var otherwise: [TemplateStatement] = []
+      if parser.accept(word: "else") {
+        try parser.tagEnd()
+        otherwise = try parser.body(until: ["endfor"], of: "for")
+      }
+      parser.advance()
+      try parser.tagEnd()
+      return .loop(
+        TemplateLoop(
+          target: target, sequence: sequence, condition: condition, body: statements, otherwise: otherwise))
     }
-    advance()
-    try tagEnd()
-    return .loop(
-      TemplateLoop(
-        target: target, sequence: sequence, condition: condition, body: statements, otherwise: otherwise))
   }
 
   private mutating func assignment() throws -> TemplateStatement.Form {
@@ -216,7 +288,7 @@ struct TemplateParser {
       return .assign(target, value)
     }
     let captured = TemplateExpression(form: .captured, line: line, depth: 1)
-    let filters = current == .symbol("|") ? try filters(of: captured) : captured
+    let filters = try within(conditional: false) { try $0.filters(of: captured) }
     try tagEnd()
     return .capture(target, filters, try block("set"))
   }
@@ -253,7 +325,7 @@ struct TemplateParser {
 
   private mutating func macro() throws -> TemplateStatement.Form {
     let name = try name()
-    let parameters = try parameters()
+    let parameters = try within(conditional: false) { try $0.parameters() }
     try tagEnd()
     let body = try outsideLoops { try $0.block("macro") }
     return .macro(TemplateMacro(name: name, parameters: parameters, body: body))
@@ -276,7 +348,7 @@ struct TemplateParser {
   }
 
   private mutating func callBlock() throws -> TemplateStatement.Form {
-    let parameters = current == .symbol("(") ? try parameters() : []
+    let parameters = current == .symbol("(") ? try within(conditional: false) { try $0.parameters() } : []
     let line = line
     guard case .call(let function, let arguments) = try expression().form else {
       throw error("{% call %} needs a call of a macro", line: line)

@@ -24,7 +24,7 @@ extension TemplateInterpreter {
   func text(of value: TemplateValue) throws -> String {
     switch value {
     case .undefined: return ""
-    case .string(let text): return text
+    case .string(let text, _): return text
     default:
       var out = ""
       if dialect == .transformers {
@@ -36,6 +36,13 @@ extension TemplateInterpreter {
     }
   }
 
+  /// Python's `repr`.
+  func representation(of value: TemplateValue) throws -> String {
+    var out = ""
+    try writePython(value, into: &out)
+    return out
+  }
+
   private func writePython(_ value: TemplateValue, into out: inout String) throws {
     try spend(Self.stepCost)
     switch value {
@@ -44,10 +51,10 @@ extension TemplateInterpreter {
     case .bool(let value): out += value ? "True" : "False"
     case .integer(let value): out += String(value)
     case .float(let value): out += value.pythonText
-    case .string(let text):
+    case .string(let text, let isMarkup):
       // A byte becomes four at most.
       try spend(4, times: text.utf8.count)
-      out += text.pythonLiteral
+      out += isMarkup ? "Markup(\(text.pythonLiteral))" : text.pythonLiteral
     case .list(let list):
       out += "["
       try writePython(list.elements, into: &out)
@@ -95,7 +102,7 @@ extension TemplateInterpreter {
     case .integer(let value): out += String(value)
     case .float(let value):
       out += value.isFinite ? value.pythonText : value.isNaN ? "NaN" : value < 0 ? "-Infinity" : "Infinity"
-    case .string(let text): try writeJSON(text, style, into: &out)
+    case .string(let text, _): try writeJSON(text, style, into: &out)
     case .list(let list), .tuple(let list):
       try writeJSON(list.elements, "[", "]", style, level, into: &out) { value, out in
         try writeJSON(value, style, level: level + 1, into: &out)

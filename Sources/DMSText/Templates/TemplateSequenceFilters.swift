@@ -40,7 +40,7 @@ extension TemplateInterpreter {
       result = .list(of: try sorted(keyed, reversed: reversed))
     case "max", "min": result = try extreme(of: value, largest: name == "max", &arguments)
     case "unique": result = .list(of: try unique(value, &arguments))
-    default: throw fail("the filter \"\(name)\" is not supported")
+    default: throw unsupported("the filter \"\(name)\"")
     }
     try finish(arguments, of: "the filter \"\(name)\"")
     return result
@@ -80,7 +80,7 @@ extension TemplateInterpreter {
   /// What an item is sorted by: an attribute or itself, in small letters unless case matters.
   private func sortKey(_ item: TemplateValue, _ path: TemplateValue?, _ keepsCase: Bool) throws -> TemplateValue {
     let key = try path.map { try attribute(at: $0, of: item) } ?? item
-    guard !keepsCase, case .string(let text) = key else { return key }
+    guard !keepsCase, case .string(let text, _) = key else { return key }
     try spend(text.utf8.count)
     return .string(text.lowercased())
   }
@@ -105,7 +105,7 @@ extension TemplateInterpreter {
     switch path {
     case .none: return item
     case .integer: return try self.item(path, of: item)
-    case .string(let path):
+    case .string(let path, _):
       guard !path.utf8.contains(UInt8(ascii: ",")) else { throw fail("several attributes at once are not supported") }
       var value = item
       for part in path.parts(separatedBy: ".", limit: -1) {
@@ -119,11 +119,14 @@ extension TemplateInterpreter {
   private func mapped(_ value: TemplateValue, _ arguments: TemplateCall) throws -> TemplateValue {
     var arguments = arguments
     // Whatever is false counts as no items, such as the null of a message without tool calls.
-    let items = value.isTrue ? try elements(of: value) : []
+    guard value.isTrue else { return .list(of: []) }
+    let items = try elements(of: value)
     // The first argument in place is a filter's name; an attribute is always named.
     guard arguments.positional.isEmpty else {
-      guard case .string(let name)? = arguments.positional.popFirst() else { throw fail("map needs a filter's name") }
-      guard Self.filters.contains(name) else { throw fail("the filter \"\(name)\" is not supported") }
+      guard case .string(let name, _)? = arguments.positional.popFirst() else {
+        throw fail("map needs a filter's name")
+      }
+      guard Self.filters.contains(name) else { throw unsupported("the filter \"\(name)\"") }
       return .list(
         of: try nested {
           try items.map { item in
@@ -146,6 +149,7 @@ extension TemplateInterpreter {
   private func selection(
     _ name: String, _ value: TemplateValue, _ arguments: TemplateCall
   ) throws -> TemplateValue {
+    guard value.isTrue else { return .list(of: []) }
     var arguments = arguments
     var path: TemplateValue?
     if name.hasSuffix("attr") {
@@ -153,11 +157,11 @@ extension TemplateInterpreter {
       guard path != nil else { throw fail("\(name) needs an attribute") }
     }
     let test = try optionalText(arguments.positional.popFirst(), "test")
-    if let test, !Self.tests.contains(test) { throw fail("the test \"\(test)\" is not supported") }
+    if let test, !Self.tests.contains(test) { throw unsupported("the test \"\(test)\"") }
     if test == nil { try finish(arguments, of: "the filter \"\(name)\"") }
     let keeps = name.hasPrefix("select")
     return .list(
-      of: try (value.isTrue ? elements(of: value) : []).filter { item in
+      of: try elements(of: value).filter { item in
         try spend(Self.elementCost)
         let subject = try path.map { try attribute(at: $0, of: item) } ?? item
         return try (test.map { try self.test($0, subject, arguments) } ?? subject.isTrue) == keeps

@@ -35,6 +35,8 @@ struct TemplateExpression: Sendable {
     case conditional(if: TemplateExpression, then: TemplateExpression, else: TemplateExpression?)
     /// The text that a block with filters has produced.
     case captured
+    /// Fails when it is reached.
+    case unsupported(String)
   }
 }
 
@@ -110,5 +112,7 @@ struct TemplateStatement: Sendable {
     case scoped([TemplateStatement])
     case leave
     case next
+    /// Fails when it is reached.
+    case unsupported(String)
   }
 }

@@ -1,11 +1,11 @@
 // The tests: `x is defined`, and as `select` and its relatives use them.
 
 extension TemplateInterpreter {
-  /// All tests by name; the parser refuses others.
+  /// All tests by name.
   static let tests: Set<String> = Set(comparisons.keys).union([
-    "boolean", "callable", "defined", "divisibleby", "even", "false", "float", "integer", "iterable", "lower",
-    "mapping",
-    "none", "number", "odd", "sameas", "sequence", "string", "true", "undefined", "upper",
+    "boolean", "callable", "defined", "divisibleby", "escaped", "even", "false", "filter", "float", "integer",
+    "iterable", "lower", "mapping", "none", "number", "odd", "sameas", "sequence", "string", "test", "true",
+    "undefined", "upper",
   ])
 
   private static let comparisons: [String: TemplateComparison] = [
@@ -35,6 +35,9 @@ extension TemplateInterpreter {
       let text = try text(of: value)
       try spend(text.utf8.count)
       result = name == "lower" ? text.isLowerText : text.isUpperText
+    case "escaped": result = value.isMarkup
+    case "filter": result = value.asString.map(Self.knownFilters.contains) ?? false
+    case "test": result = value.asString.map(Self.tests.contains) ?? false
     default: result = Self.isOf(kind: name, value)
     }
     try finish(arguments, of: "the test \"\(name)\"")

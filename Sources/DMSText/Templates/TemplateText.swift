@@ -128,6 +128,22 @@ extension String {
     return String(result)
   }
 
+  /// As markupsafe escapes.
+  var escapedForHTML: String {
+    var escaped = ""
+    for scalar in unicodeScalars {
+      switch scalar {
+      case "&": escaped += "&amp;"
+      case "<": escaped += "&lt;"
+      case ">": escaped += "&gt;"
+      case "\"": escaped += "&#34;"
+      case "'": escaped += "&#39;"
+      default: escaped.unicodeScalars.append(scalar)
+      }
+    }
+    return escaped
+  }
+
   /// Lines as Python's `splitlines` cuts them, without their ends.
   func lines() -> [String] {
     var lines: [String] = []

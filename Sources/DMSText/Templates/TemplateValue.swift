@@ -8,7 +8,8 @@ enum TemplateValue: Sendable {
   case bool(Bool)
   case integer(Int)
   case float(Double)
-  case string(String)
+  /// Python's `str`, or markupsafe's `Markup`, which escapes what is added to it.
+  case string(String, isMarkup: Bool = false)
   case list(TemplateList)
   case tuple(TemplateList)
   case dictionary(TemplateDictionary)
@@ -21,7 +22,7 @@ enum TemplateValue: Sendable {
 
   static func list(of elements: [TemplateValue]) -> TemplateValue { .list(TemplateList(elements)) }
   static func tuple(of elements: [TemplateValue]) -> TemplateValue { .tuple(TemplateList(elements)) }
-  static func strings(_ texts: some Sequence<String>) -> TemplateValue { .list(of: texts.map(TemplateValue.string)) }
+  static func strings(_ texts: some Sequence<String>) -> TemplateValue { .list(of: texts.map { .string($0) }) }
 
   /// The value of a JSON value. JSON that was parsed is 256 levels deep at most; what lies deeper becomes undefined.
   init(_ json: JSON, depth: Int = 0) {
@@ -60,7 +61,7 @@ enum TemplateValue: Sendable {
     case .bool(let value): value
     case .integer(let value): value != 0
     case .float(let value): value != 0
-    case .string(let value): !value.isEmpty
+    case .string(let value, _): !value.isEmpty
     case .list(let list), .tuple(let list): !list.elements.isEmpty
     case .dictionary(let dictionary): !dictionary.keys.isEmpty
     case .namespace, .function, .loop: true
@@ -99,7 +100,9 @@ enum TemplateValue: Sendable {
     if case .float(let value) = self { value } else { asInteger.map(Double.init) }
   }
 
-  var asString: String? { if case .string(let value) = self { value } else { nil } }
+  var isMarkup: Bool { if case .string(_, true) = self { true } else { false } }
+
+  var asString: String? { if case .string(let value, _) = self { value } else { nil } }
 }
 
 /// A sequence that knows how deep its values nest.
@@ -148,7 +151,7 @@ enum TemplateKey: Hashable, Sendable {
     case .none: self = .none
     case .bool(let value): self = .bool(value)
     case .integer(let value): self = .integer(value)
-    case .string(let value): self = .string(value)
+    case .string(let value, _): self = .string(value)
     default: return nil
     }
   }

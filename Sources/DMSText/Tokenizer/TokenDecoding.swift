@@ -101,14 +101,4 @@ struct TokenDecoding: Sendable {
 }
 
 /// A name from a file, fit for an error's one line.
-func oneLine(_ name: String) -> String {
-  var line = ""
-  for scalar in name.unicodeScalars.prefix(200) {
-    if scalar.value < 0x20 || scalar.value == 0x7F || scalar.value == 0x2028 || scalar.value == 0x2029 {
-      line += scalar.escaped(asASCII: true)
-    } else {
-      line.unicodeScalars.append(scalar)
-    }
-  }
-  return line
-}
+func oneLine(_ name: String) -> String { DMSPlatform.oneLine(name, most: 200) }
