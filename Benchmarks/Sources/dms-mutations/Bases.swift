@@ -89,6 +89,16 @@ struct Bases {
 
 /// Trainings of three steps.
 enum Recipes {
+  /// Tokens of all steps, at most.
+  static func tokens(of recipe: [UInt8]) -> Double {
+    (Tree(recipe)["stages"]?.elements ?? []).reduce(0) { sum, stage in
+      func number(_ key: String) -> Double {
+        if case .literal(let text)? = stage[key] { Double(text) ?? 0 } else { 0 }
+      }
+      return sum + number("steps") * number("sequences") * number("length")
+    }
+  }
+
   private static let stages =
     #""stages": [{"steps": 3, "sequences": 2, "length": 24, "size": [20, 24], "weights": [1, 1, 1]}]"#
   private static let data =

@@ -17,6 +17,10 @@ struct Command: Sendable {
   var comparesOnly = false
   /// What is done before it fails may stay: a turn of a chat, a step of a training.
   var keepsWhatIsDone = false
+  /// Of a training.
+  var recipe: String? {
+    outputs == ["run/"] ? "run/recipe.json" : outputs == ["new/"] ? needs.first { $0.hasSuffix(".json") } : nil
+  }
   /// Whether stderr has a model's words.
   var showsThinking: Bool { arguments.first == "chat" }
 

@@ -166,7 +166,7 @@ enum TensorMutators {
       guard var file = TensorFile(bytes), !file.tensors.isEmpty,
         let what = body(&file, random.below(file.tensors.count), &random)
       else { return nil }
-      return Mutation(bytes: file.bytes, what: what, damage: required ? .certain : .possible)
+      return Mutation(bytes: file.bytes, what: what, damage: required ? .certainInNumbers : .possible)
     }
   }
 
