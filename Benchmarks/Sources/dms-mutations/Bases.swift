@@ -84,29 +84,19 @@ struct Bases {
           .utf8),
       to: "\(folder)/tools.json")
     for (name, recipe) in Recipes.all { try writeFile(Array(recipe.utf8), to: "\(folder)/\(name).json") }
-    let isKnown =
-      program.run(
-        ["pretrain", "../dense/model", "new", "--recipe", "pretrain.json", "--estimate"], in: folder, input: nil,
-        output: "\(root)/output",
-        errors: "\(root)/errors"
-      ).code == 0
-    if !isKnown {
-      for (name, recipe) in Recipes.all {
-        try writeFile(Array(Recipes.camelCase(recipe).utf8), to: "\(folder)/\(name).json")
-      }
-    }
   }
 }
 
 /// Trainings of three steps.
 enum Recipes {
-  /// As older versions spell keys.
-  static func camelCase(_ text: String) -> String {
-    var out = ""
-    for part in text.split(separator: "_", omittingEmptySubsequences: false) {
-      out += out.isEmpty ? String(part) : part.prefix(1).uppercased() + part.dropFirst()
+  /// Tokens of all steps, at most.
+  static func tokens(of recipe: [UInt8]) -> Double {
+    (Tree(recipe)["stages"]?.elements ?? []).reduce(0) { sum, stage in
+      func number(_ key: String) -> Double {
+        if case .literal(let text)? = stage[key] { Double(text) ?? 0 } else { 0 }
+      }
+      return sum + number("steps") * number("sequences") * number("length")
     }
-    return out
   }
 
   private static let stages =

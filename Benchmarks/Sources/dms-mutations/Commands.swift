@@ -17,6 +17,10 @@ struct Command: Sendable {
   var comparesOnly = false
   /// What is done before it fails may stay: a turn of a chat, a step of a training.
   var keepsWhatIsDone = false
+  /// Of a training.
+  var recipe: String? {
+    outputs == ["run/"] ? "run/recipe.json" : outputs == ["new/"] ? needs.first { $0.hasSuffix(".json") } : nil
+  }
   /// Whether stderr has a model's words.
   var showsThinking: Bool { arguments.first == "chat" }
 
@@ -30,6 +34,7 @@ struct Command: Sendable {
   /// Lines that say how far the work is.
   func isProgress(_ line: Substring) -> Bool {
     ["step ", "wrote ", "talk.session: "].contains { line.hasPrefix($0) } || line.hasPrefix("prefill ")
+      || line.contains(" left  step ")
   }
 
   static func named(_ name: String) -> Command? { all[name] }
@@ -119,7 +124,7 @@ struct Command: Sendable {
       name: "bench-shape",
       arguments: ["bench", "--shape", "model/config.json", "--prompt", "4", "--generate", "2", "--repetitions", "1"]
         + one,
-      needs: ["model"]),
+      needs: ["model"], computes: false),
     Command(
       name: "retrofit", arguments: ["retrofit", "model", "new", "--recipe", "retrofit.json"] + one,
       needs: ["model", "retrofit.json", "text.txt", "lines.jsonl"], outputs: ["new/"], keepsWhatIsDone: true),

@@ -108,10 +108,11 @@ enum ConfigurationMutators {
   /// Weights that other programs' quantisation has packed.
   private static let quantization: Mutator = { bytes, random in
     let method = random.pick(quantizations)
+    let isKnown = !method.isEmpty && method != "\\u0000"
     return setting(
       random.pick(["quantization_config", "quantization"]),
-      .literal("{\"quant_method\":\"\(method)\",\"bits\":4,\"group_size\":32}"),
-      in: bytes)
+      .literal("{\"quant_method\":\"\(method)\",\"bits\":4,\"group_size\":32}"), in: bytes,
+      isKnown ? .certainInNumbers : .possible)
   }
 
   private static let missing: Mutator = { bytes, random in

@@ -30,7 +30,10 @@ struct Format: Sendable {
 
   static let all: [Format] = [
     Format(
-      name: "weights", share: 14, mutators: TensorMutators.all(required: true, isUsed: isUsed),
+      name: "weights", share: 14,
+      mutators: Mutators(
+        TensorMutators.all(required: true, isUsed: isUsed).shares.map { ($0.share, $0.change) }
+          + [(8, TensorMutators.strayScale)]),
       places: ["neuron", "llama", "adapter"].map {
         Place(base: $0, file: "model/model.safetensors", commands: running + costly)
       }
@@ -98,6 +101,9 @@ struct Format: Sendable {
         Place(base: "neuron", file: "model/chat_template.jinja", commands: ["evaluate", "tokenizer"]),
         Place(base: "dense", file: "model/chat_template.jinja", commands: ["pretrain"]),
       ]),
+    Format(
+      name: "template-in-config", share: 3, mutators: TemplateMutators.inConfiguration,
+      places: [Place(base: "shards", file: "model/tokenizer_config.json", commands: ["run", "run-json", "chat"])]),
     Format(
       name: "session", share: 7, mutators: SavedMutators.session,
       places: [Place(base: "neuron", file: "talk.session", commands: ["chat-session"])]),

@@ -11,6 +11,8 @@ struct Judge {
   /// The folder's listing before and after.
   let before: [String: String]
   let after: [String: String]
+  /// Of a training: one of so many may take its time.
+  let tokensAsked: Double
   /// Whether a file has the bytes that it had.
   let isAsBefore: (String) -> Bool
 
@@ -20,7 +22,7 @@ struct Judge {
   var wasRefused: Bool { end.code == 1 }
 
   private var ending: String? {
-    if end.wasKilled { return isLongWork ? nil : "hangs" }
+    if end.wasKilled { return tokensAsked > 100_000 ? nil : "hangs" }
     if end.signal != 0 { return "signal \(end.signal)" }
     switch end.code {
     case 0:
@@ -29,13 +31,6 @@ struct Judge {
     case 1: return nil
     default: return "exit code \(end.code)"
     }
-  }
-
-  /// A training of very many steps that goes on is none that hangs.
-  private var isLongWork: Bool {
-    let lines = String(decoding: errors, as: UTF8.self).split(separator: "\n").filter { $0.hasPrefix("step ") }
-    let steps = lines.last?.split(separator: " ").dropFirst().first?.split(separator: "/").last.flatMap { Int($0) }
-    return steps.map { $0 > 1000 } ?? false
   }
 
   private var words: String? {
@@ -54,10 +49,12 @@ struct Judge {
     let errorLines = lines.filter { $0.hasPrefix("dms: ") && !$0.hasPrefix("dms: warning: ") }
     if wasRefused {
       if command.comparesOnly, lines.isEmpty, !output.isEmpty { return nil }
-      if errorLines.count != 1 { return "\(errorLines.count) lines of error" }
-      if lines.last?.hasPrefix("dms: ") != true { return "the error is not the last line" }
-      if errorLines[0].utf8.count > 2000 { return "an error of \(errorLines[0].utf8.count / 1000) KB" }
-      for line in lines where !line.hasPrefix("dms: ") && !command.isProgress(line) {
+      // A piped conversation goes on after a turn that failed: a line for each.
+      let isConversation = command.showsThinking && errorLines.allSatisfy { $0.hasPrefix("dms: stdin, line ") }
+      if errorLines.isEmpty || errorLines.count > 1 && !isConversation { return "\(errorLines.count) lines of error" }
+      if lines.last?.hasPrefix("dms: ") != true, !isConversation { return "the error is not the last line" }
+      if errorLines[0].utf8.count > 5000 { return "an error of \(errorLines[0].utf8.count / 1000) KB" }
+      for line in lines where !line.hasPrefix("dms: ") && !command.isProgress(line) && !isConversation {
         return "a line of error beside: \(line.prefix(60))"
       }
     }

@@ -44,14 +44,10 @@ struct Mutations: ParsableCommand {
       try trial.explain(single)
       return
     }
-    var formatsInUse = formats
-    for broken in try trial.controls(formats) {
-      print("the unchanged files fail: \(broken)")
-      if !broken.contains("--tools") { throw ExitCode(1) }
-      formatsInUse.removeAll { $0.name == "tools" }
-    }
+    let broken = trial.controls(formats, workers: max(1, workers))
+    guard broken.isEmpty else { throw Failure("the unchanged files fail:\n" + broken.joined(separator: "\n")) }
     let ledger = Ledger(show: show)
-    let numbers = numbers(Set(formatsInUse.map(\.name)))
+    let numbers = numbers(Set(formats.map(\.name)))
     let next = Atomic(0)
     DispatchQueue.concurrentPerform(iterations: max(1, workers)) { worker in
       while case let index = next.add(1, ordering: .relaxed).oldValue, index < numbers.count {
@@ -59,7 +55,7 @@ struct Mutations: ParsableCommand {
       }
     }
     if try listing(bases.root) != before { ledger.note("a case changed a file that it shares with others") }
-    print(ledger.table(formatsInUse))
+    print(ledger.table(formats))
     if ledger.isClean { try remove(root) } else { print("what the findings had is in \(root)") }
     if !ledger.isClean { throw ExitCode(1) }
   }

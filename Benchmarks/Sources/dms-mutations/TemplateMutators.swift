@@ -5,6 +5,23 @@ enum TemplateMutators {
     [(30, insert), (10, unclosed), (12, costly), (10, replaceWord), (6, repeatPart), (4, removeTag), (6, swapTags)]
       + ByteMutators.all(cut: .possible, isUTF8: true))
 
+  /// The same within tokenizer_config.json.
+  static let inConfiguration = Mutators([(1, inside)])
+
+  private static let inside: Mutator = { bytes, random in
+    var tree = Tree(bytes)
+    guard case .list(var named)? = tree["chat_template"], !named.isEmpty else { return nil }
+    let index = random.below(named.count)
+    guard let text = named[index]["template"]?.text else { return nil }
+    let plain = text.replacing("\\n", with: "\n").replacing("\\\"", with: "\"").replacing("\\\\", with: "\\")
+    let changed = file.mutate(Array(plain.utf8), &random)
+    guard let new = String(validating: changed.bytes, as: UTF8.self) else { return nil }
+    named[index]["template"] = .quoted(new)
+    tree["chat_template"] = .list(named)
+    // Only the one named "default" is always read.
+    return Mutation(bytes: tree.bytes, what: changed.what, damage: index == 0 ? changed.damage : .possible)
+  }
+
   private static let pieces = [
     "{{ x|from_json }}", "{{ messages }}", "{{ messages|tojson(indent=4) }}", "{{ messages[0]['content'][::-1] }}",
     "{{ messages[999] }}",

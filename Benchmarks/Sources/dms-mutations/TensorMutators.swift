@@ -166,7 +166,7 @@ enum TensorMutators {
       guard var file = TensorFile(bytes), !file.tensors.isEmpty,
         let what = body(&file, random.below(file.tensors.count), &random)
       else { return nil }
-      return Mutation(bytes: file.bytes, what: what, damage: required ? .certain : .possible)
+      return Mutation(bytes: file.bytes, what: what, damage: required ? .certainInNumbers : .possible)
     }
   }
 
@@ -210,6 +210,16 @@ enum TensorMutators {
   private static let reordered = changing(false) { file, index, random in
     file.tensors.swapAt(index, random.below(file.tensors.count))
     return "tensors in another order"
+  }
+
+  /// What other programs' quantisation leaves beside a matrix.
+  static let strayScale: Mutator = { bytes, random in
+    guard var file = TensorFile(bytes) else { return nil }
+    let matrices = file.tensors.filter { $0.shape.count == 2 }
+    guard !matrices.isEmpty else { return nil }
+    let name = random.pick(matrices).name + random.pick(["_scale", "_scale_inv"])
+    file.tensors.append(TensorFile.Tensor(name, "F32", [1], [0.5]))
+    return Mutation(bytes: file.bytes, what: "a stray \(name)", damage: .certainInNumbers)
   }
 
   private static let manyTensors = changing(false) { file, _, random in

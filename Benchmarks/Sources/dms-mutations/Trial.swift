@@ -1,6 +1,8 @@
 // One case: its folder, its changes, its command, and what is thought of the result.
 
+import Dispatch
 import Glibc
+import Synchronization
 
 struct Trial: Sendable {
   let seed: UInt64
@@ -162,32 +164,43 @@ struct Trial: Sendable {
     let judge = Judge(
       command: command, damage: damage, end: end, output: try readFile("\(folder)/stdout", upTo: 1 << 24),
       errors: try readFile("\(folder)/stderr", upTo: 1 << 20), before: before, after: try listing(own),
+      tokensAsked: command.recipe.map { Recipes.tokens(of: (try? readFile("\(own)/\($0)", upTo: 1 << 20)) ?? []) } ?? 0,
       isAsBefore: { [kept] path in kept[path].map { (try? readFile("\(own)/\(path)")) == $0 } ?? false })
     return (end, judge)
   }
 
   /// Tries every command on files that were taken apart and put together again, unchanged.
   /// - Returns: what failed.
-  func controls(_ formats: [Format]) throws -> [String] {
-    var (done, failures): (Set<String>, [String]) = ([], [])
+  func controls(_ formats: [Format], workers: Int) -> [String] {
+    var (known, trials): (Set<String>, [(Format.Place, String)]) = ([], [])
     for place in formats.flatMap(\.places) {
-      for name in place.commands where done.insert("\(place.base) \(place.file) \(name)").inserted {
-        guard let command = Command.named(name) else {
-          failures.append("no command \(name)")
-          continue
-        }
-        let folder = "\(root)/control"
-        try remove(folder)
-        try assemble(command, place.base, in: "\(folder)/case")
-        try rewrite("\(folder)/case/\(place.file)")
-        let (end, judge) = try judge(command, .possible, in: folder, limit: 6 * program.limit)
-        guard end.code != 0 || judge.finding() != nil else { continue }
-        failures.append(
-          "dms \(command.arguments.joined(separator: " ")) on \(place.base): \(end), \(judge.finding() ?? "refused"): "
-            + String(decoding: judge.errors.prefix(300), as: UTF8.self))
+      for name in place.commands where known.insert("\(place.base) \(place.file) \(name)").inserted {
+        trials.append((place, name))
       }
     }
-    return failures
+    let all = trials
+    let failures = Mutex<[String]>([])
+    let next = Atomic(0)
+    DispatchQueue.concurrentPerform(iterations: workers) { worker in
+      while case let index = next.add(1, ordering: .relaxed).oldValue, index < all.count {
+        do {
+          guard let failure = try control(all[index].0, all[index].1, in: "\(root)/control-\(worker)") else { continue }
+          failures.withLock { $0.append(failure) }
+        } catch { failures.withLock { $0.append("\(error)") } }
+      }
+    }
+    return failures.withLock { $0 }
+  }
+
+  private func control(_ place: Format.Place, _ name: String, in folder: String) throws -> String? {
+    guard let command = Command.named(name) else { return "no command \(name)" }
+    try remove(folder)
+    try assemble(command, place.base, in: "\(folder)/case")
+    try rewrite("\(folder)/case/\(place.file)")
+    let (end, judge) = try judge(command, .possible, in: folder, limit: 6 * program.limit)
+    guard end.code != 0 || judge.finding() != nil else { return nil }
+    return "dms \(command.arguments.joined(separator: " ")) on \(place.base): \(end), \(judge.finding() ?? "refused"): "
+      + String(decoding: judge.errors.prefix(300), as: UTF8.self)
   }
 
   private func rewrite(_ path: String) throws {
