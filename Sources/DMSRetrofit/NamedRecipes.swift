@@ -23,7 +23,7 @@ extension Recipe {
   public init(named name: String, overrides: [String] = []) throws {
     guard let bytes = Self.file(named: name) else {
       throw InputError(
-        "neither a file nor the name of a recipe", at: name,
+        "\(quoted(name)) is neither a file nor the name of a recipe",
         remedy: "known are \(Self.names.joined(separator: ", "))")
     }
     let source = "recipe \(name)"

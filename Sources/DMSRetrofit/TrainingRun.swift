@@ -55,7 +55,7 @@ public final class TrainingRun {
   private let teacher: Teacher?
   private let data: TrainingData
   private let type: ElementType
-  private let log: RunLog
+  private var log: RunLog
   private var hasBegun = false
   private var state: RunState
 
@@ -129,8 +129,12 @@ public final class TrainingRun {
   ///   - isCancelled: asked after each step; the run is saved then.
   /// - Throws: `InputError` if the loss is no number any more: the last checkpoint stays.
   public func run(isCancelled: () -> Bool, onEvent: (Event) -> Void) throws -> End {
-    if !hasBegun { try folder.begin(recipe, keeping: log) }
-    hasBegun = true
+    if hasBegun {
+      log = try RunLog(folder.log, until: state.step)
+    } else {
+      try folder.begin(recipe, keeping: log)
+      hasBegun = true
+    }
     let step = TrainingStep(
       parameters, trains: parts, teacher: teacher, capacity: recipe.tokensAtOnce, recomputes: recipe.recomputes,
       on: machine)

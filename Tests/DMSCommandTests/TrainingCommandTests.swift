@@ -69,7 +69,9 @@ struct TrainingCommandTests {
   @Test func recipesTravelWithTheCommand() throws {
     try withFolder { folder in
       let built = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "dms").path
-      try FileManager.default.copyItem(atPath: built, toPath: folder + "/elsewhere")
+      // By another process: what this one has open for writing, its other children might have open when it is to run.
+      let copying = try Process.run(URL(filePath: "/bin/cp"), arguments: [built, folder + "/elsewhere"])
+      copying.waitUntilExit()
       // A folder of that name is no recipe; a file is.
       try FileManager.default.createDirectory(atPath: folder + "/tiny", withIntermediateDirectories: true)
       let named = try Training(arguments(steps: 2), in: folder, command: folder + "/elsewhere").end()

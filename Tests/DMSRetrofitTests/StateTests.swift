@@ -18,7 +18,9 @@ final class StateTests: RunPlace {
     return try paths.reduce(into: [:]) { files, path in
       var isFolder: ObjCBool = false
       _ = FileManager.default.fileExists(atPath: "\(folder)/\(path)", isDirectory: &isFolder)
-      files[path] = isFolder.boolValue ? Data() : try Data(contentsOf: URL(filePath: "\(folder)/\(path)"))
+      // Foundation's reading of an empty file leaks, which the address sanitizer tells.
+      let file = isFolder.boolValue ? nil : try MappedFile(path: "\(folder)/\(path)")
+      files[path] = withExtendedLifetime(file) { Data(file?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0)) }
     }
   }
 
