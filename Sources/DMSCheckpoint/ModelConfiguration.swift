@@ -84,7 +84,9 @@ public struct ModelConfiguration: Sendable, Equatable {
       let code = errno
       // Of a folder that is there, only what it lacks is worth saying.
       let reason = code == ENOENT && access(folder, F_OK) == 0 ? "" : ": \(systemMessage(code))"
-      throw InputError("no config.json\(reason)", at: folder, remedy: "give the folder of a Hugging Face checkpoint")
+      throw InputError(
+        ([ENOENT, ENOTDIR].contains(code) ? "no config.json" : "config.json cannot be read") + reason, at: folder,
+        remedy: "give the folder of a Hugging Face checkpoint")
     }
     let metadataPath = "\(folder)/\(Self.dmsMetadataName)"
     let metadata = access(metadataPath, F_OK) == 0 ? try JSON(file: metadataPath) : nil

@@ -28,6 +28,10 @@ struct CompareCommand: ParsableCommand {
 
   mutating func validate() throws {
     guard tolerance >= 0, tolerance.isFinite else { throw ValidationError("--tolerance must be a number, 0 or more") }
+    // Of no tensors all are within the tolerance.
+    guard only.map({ $0.contains { $0 != "," } }) ?? true else {
+      throw ValidationError("--only needs names of tensors")
+    }
   }
 
   mutating func run() throws {

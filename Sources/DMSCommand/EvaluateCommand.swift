@@ -7,6 +7,7 @@ import DMSGeneration
 import DMSKernels
 import DMSModel
 import DMSPlatform
+import DMSText
 
 struct EvaluateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -52,8 +53,18 @@ struct EvaluateCommand: ParsableCommand {
     return least...most
   }
 
+  private func checkCanAnswer(_ folder: String) throws {
+    _ = try Checkpoint(folder: folder)
+    _ = try Tokenizer(folder: folder)
+    guard try ChatTemplate(folder: folder) != nil else {
+      throw InputError("this model has no chat template", at: folder, remedy: "evaluate models that converse")
+    }
+  }
+
   mutating func run() throws {
+    // What cannot work is said before anything long begins.
     if let answers { try checkCanBeWritten(answers) }
+    for folder in models { try checkCanAnswer(folder) }
     Interrupt.watch()
     var choice = TaskEvaluation.Problems()
     if !task.isEmpty { choice.tasks = task }

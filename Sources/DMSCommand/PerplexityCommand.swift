@@ -54,6 +54,8 @@ struct PerplexityCommand: ParsableCommand {
   }
 
   mutating func run() throws {
+    // What cannot work is said before anything long begins.
+    for folder in [model, against].compactMap({ $0 }) { _ = try Checkpoint(folder: folder) }
     let ids = try readIDs()
     let machine = try engineOptions.machine()
     let engine = try engine(model, engineOptions, on: machine)

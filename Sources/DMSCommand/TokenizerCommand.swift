@@ -69,12 +69,25 @@ struct TokenizerCommand: ParsableCommand {
           training.read("\(problem.prompt) \(problem.response)")
         }
       }
-      let (tokenizer, configuration) = try training.finish()
-      guard mkdir(output, 0o777) == 0 || errno == EEXIST else {
+      // Before the work: a folder that cannot be written is no place for its result.
+      let isNew = mkdir(output, 0o777) == 0
+      guard isNew || errno == EEXIST else {
         throw InputError("cannot be made: \(systemMessage(errno))", at: output)
       }
-      try writeAtomically(Array(tokenizer.utf8), to: "\(output)/tokenizer.json")
-      try writeAtomically(Array(configuration.utf8), to: "\(output)/tokenizer_config.json")
+      do {
+        try finish(training)
+      } catch {
+        if isNew { rmdir(output) }
+        throw error
+      }
+    }
+
+    private func finish(_ training: TokenizerTraining) throws {
+      let (vocabulary, settings) = ("\(output)/tokenizer.json", "\(output)/tokenizer_config.json")
+      for path in [vocabulary, settings] { try checkCanBeWritten(path) }
+      let (tokenizer, configuration) = try training.finish()
+      try writeAtomically(Array(tokenizer.utf8), to: vocabulary)
+      try writeAtomically(Array(configuration.utf8), to: settings)
       printError("\(output): \(try Tokenizer(folder: output).vocabularySize) tokens")
     }
   }

@@ -70,6 +70,7 @@ struct TraceCommand: ParsableCommand {
   }
 
   mutating func run() throws {
+    try checkCanBeWritten(output)
     let checkpoint = try Checkpoint(folder: model)
     let ids = try tokens.map(readTokens) ?? Tokenizer(folder: model).encode(prompt ?? "", addSpecialTokens: true)
     let machine = try engineOptions.machine()

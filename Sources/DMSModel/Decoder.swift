@@ -65,6 +65,8 @@ public final class Decoder: @unchecked Sendable {
       WeightSource(
         shape: shape, checkpoint: checkpoint, conversion: conversion, keepsBorrowed: weightFormat.blocks != nil),
       conversion)
+    // Norms and biases are counted in the total, and not converted.
+    if weightFormat != .asStored, shape.blocks == nil { options.progress?(1) }
     var frequencies = configuration.rope.frequencies(headDim: configuration.headDim)
     frequencies.withUnsafeMutableBufferPointer { buffer in
       if let base = buffer.baseAddress { round(base, buffer.count, to: options.rotaryType) }

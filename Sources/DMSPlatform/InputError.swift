@@ -23,7 +23,7 @@ public struct InputError: Error, Equatable, Sendable, CustomStringConvertible {
   /// One line, fit for a terminal: what input has put into it is cut where it is long, and characters that would begin
   /// another line, command the terminal or turn the writing around are written out.
   public var description: String {
-    (location.map { oneLine($0, most: 4096) + ": " } ?? "") + oneLine(problem, most: 600)
+    (location.map { ($0.isEmpty ? "\"\"" : oneLine($0, most: 4096)) + ": " } ?? "") + oneLine(problem, most: 600)
       + (remedy.map { "; " + oneLine($0, most: 600) } ?? "")
   }
 }

@@ -78,7 +78,7 @@ public struct JSONObject: Equatable, Sendable {
   private var entries: [(key: String, value: JSON)] = []
   /// By key, where it stands; empty while the object is small enough to be searched.
   private var places: [ExactText: Int] = [:]
-  private static let mostSearched = 8
+  private static let mostSearched = 16
 
   /// No members.
   public init() {}

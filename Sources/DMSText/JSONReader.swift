@@ -84,7 +84,7 @@ package struct JSONReader {
     guard skippingSpace() == UInt8(ascii: open) else { throw error("\(name) is expected") }
     index += 1
     depth += 1
-    guard depth <= Self.deepest else { throw error("nested deeper than \(Self.deepest) levels") }
+    guard depth <= Self.deepest else { throw tooMuch("nested deeper than \(Self.deepest) levels") }
     defer { depth -= 1 }
     if skippingSpace() == UInt8(ascii: close) {
       index += 1
@@ -192,7 +192,7 @@ package struct JSONReader {
   }
 
   package mutating func integer() throws -> Int {
-    guard let value = try value().integer else { throw error("an integer is expected before this point") }
+    guard try peek() == .number, let value = try number().integer else { throw error("an integer is expected here") }
     return value
   }
 
@@ -200,7 +200,7 @@ package struct JSONReader {
   package mutating func value() throws -> JSON {
     let kind = try peek()
     built += 1
-    guard built <= Self.mostBuilt else { throw error("more than \(Self.mostBuilt) values") }
+    guard built <= Self.mostBuilt else { throw tooMuch("more than \(Self.mostBuilt) values") }
     switch kind {
     case .object:
       var members = JSONObject()
@@ -212,14 +212,17 @@ package struct JSONReader {
       return .array(elements)
     case .string: return .string(try string())
     case .number: return try number()
-    case .literal:
-      for (word, value) in [("true", JSON.bool(true)), ("false", .bool(false)), ("null", .null)]
-      where bytes[index...].starts(with: word.utf8) {
-        index += word.utf8.count
-        return value
-      }
-      throw error("true, false or null is expected")
+    case .literal: return try literal()
     }
+  }
+
+  private mutating func literal() throws -> JSON {
+    for (word, value) in [("true", JSON.bool(true)), ("false", .bool(false)), ("null", .null)]
+    where bytes[index...].starts(with: word.utf8) {
+      index += word.utf8.count
+      return value
+    }
+    throw error("true, false or null is expected")
   }
 
   /// Passes over the next value.
@@ -232,7 +235,8 @@ package struct JSONReader {
         var ignored: [UInt8] = []
         try string(into: &ignored)
       }
-    case .number, .literal: _ = try value()
+    case .number: _ = try number()
+    case .literal: _ = try literal()
     }
   }
 
@@ -275,7 +279,7 @@ package struct JSONReader {
       guard exponent > 0 else { throw error("a number is malformed") }
       index += exponent
     }
-    guard index - start <= Self.longestNumber else { throw error("a number of \(index - start) characters") }
+    guard index - start <= Self.longestNumber else { throw tooMuch("a number of \(index - start) characters") }
     if isInteger, index - start <= 18 {
       var value = 0
       for byte in bytes[start..<index] where byte != UInt8(ascii: "-") { value = value * 10 + Int(byte & 0xF) }
@@ -302,8 +306,9 @@ package struct JSONReader {
   }
 
   /// An error at the current place.
-  package func error(_ problem: String) -> InputError {
-    let line = 1 + bytes[..<min(index, bytes.count)].count { $0 == 0x0A }
-    return InputError("not valid JSON: \(problem)", at: "\(source), line \(line)")
-  }
+  package func error(_ problem: String) -> InputError { InputError("not valid JSON: \(problem)", at: location) }
+
+  private func tooMuch(_ problem: String) -> InputError { InputError("too large to be read: \(problem)", at: location) }
+
+  private var location: String { "\(source), line \(1 + bytes[..<min(index, bytes.count)].count { $0 == 0x0A })" }
 }

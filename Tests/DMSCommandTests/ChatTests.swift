@@ -100,7 +100,6 @@ struct ChatTests {
         try expectFailure(dms("chat", "/nonexistent", "--session", file, input: "hi\n"), "\(file)")
         try expectFailure(dms("chat", model, "--session", file, input: "hi\n"), "\(file)")
       }
-      try expectFailure(dms("evaluate", model, "--answers", folder + "/none/answers", "--problems", "1"), "answers")
       #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
     }
   }

@@ -96,7 +96,7 @@ struct TerminalTests {
       let run = try PseudoTerminal(
         ["run", model, "hi", "--weights", "q4", "--max-tokens", "2", "--json"], columns: 4000)
       #expect(run.end() == 0)
-      #expect(run.output.contains("weights to q4 ["))
+      #expect(run.output.contains("weights to q4 [") && run.output.contains("#] 100 %"))
       let answer = screen(run.output).filter { !$0.isEmpty }
       #expect(answer.count == 1 && answer[0].hasPrefix("{\"text\":"), "\(answer)")
     }
@@ -115,11 +115,13 @@ struct TerminalTests {
   }
 
   @Test func progressIsGoneBeforeAnError() throws {
-    let terminal = try PseudoTerminal(["evaluate", model, "/nonexistent", "--problems", "1"], columns: 200)
+    // The first problems fit the context, a later one does not.
+    let terminal = try PseudoTerminal(
+      ["evaluate", model, "--task", "sums", "--size", "20-200", "--context", "150"], columns: 200)
     #expect(terminal.end() == 1)
     #expect(terminal.output.contains("%"))
     let shown = screen(terminal.output).filter { !$0.isEmpty }
-    #expect(shown.count == 1 && shown[0].hasPrefix("dms: /nonexistent: "), "\(shown)")
+    #expect(shown.count == 1 && shown[0].hasPrefix("dms: the prompt of "), "\(shown)")
   }
 
   @Test func progressFollowsTheTerminalsWidth() throws {

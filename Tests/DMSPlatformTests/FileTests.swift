@@ -85,4 +85,21 @@ struct FileTests {
     let lock = try FileLock(file: path)
     withExtendedLifetime(lock) { _ = #expect(throws: InputError.self) { try FileLock(file: path) } }
   }
+
+  @Test func whatCanBeWrittenIsKnownBeforeItIs() throws {
+    let scratch = try Scratch()
+    let path = scratch.path + "/file"
+    try checkCanBeWritten(path)
+    #expect(scratch.names.isEmpty)
+    try writeAtomically(Array("kept".utf8), to: path)
+    try checkCanBeWritten(path)
+    symlink("far/file", scratch.path + "/link")
+    for wrong in [
+      scratch.path, scratch.path + "/", "", scratch.path + "/none/file", path + "/file", scratch.path + "/link",
+    ] {
+      #expect(throws: InputError.self) { try checkCanBeWritten(wrong) }
+    }
+    try checkCanBeWritten("/dev/null")
+    #expect(scratch.text("file") == "kept" && scratch.names == ["file", "link"])
+  }
 }

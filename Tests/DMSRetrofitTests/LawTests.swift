@@ -37,7 +37,6 @@ struct LawTests {
     head.forward(decoder.hidden, rows: batch.rows, to: logits.base, machine.pool)
     let found = (0..<logits.count).map { logits.base[$0] }
 
-    let machine = try Machine(threads: 2)
     var options = Engine.Options()
     options.eviction = evicts
     options.kvType = .f32
@@ -98,7 +97,7 @@ struct LawTests {
     let parts = TrainableParts(layout, .borrowed)
     #expect(parts.count == layout.shape.layers * layout.shape.kvHeads * layout.shape.hidden)
     let parameters = try Parameters(layout, from: checkpoint)
-    let some = TrainingStep(
+    let some = try TrainingStep(
       parameters, trains: parts, teacher: Teacher(parameters, zeroesBorrowed: true),
       capacity: 100, recomputes: false, on: Machine(threads: 2))
     _ = some.run(try fixture.batch(), try fixture.eviction())

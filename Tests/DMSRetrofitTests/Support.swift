@@ -59,7 +59,7 @@ struct TrainingFixture: CustomTestStringConvertible {
     let parameters = try Parameters(layout, from: checkpoint)
     let batch = try batch()
     let capacity = min(batch.rows, sequences * batch.longestDocument)
-    return TrainingStep(
+    return try TrainingStep(
       parameters, trains: TrainableParts(layout, .full), teacher: Teacher(parameters.copy(), zeroesBorrowed: true),
       capacity: capacity, recomputes: recomputes, on: Machine(threads: threads))
   }

@@ -13,15 +13,15 @@ struct JSONReaderTests {
   }
 
   @Test func aRepeatedKeyKeepsItsFirstPlaceAndItsLastValue() throws {
-    let text = "{" + (0..<20).map { "\"k\($0 % 12)\":\($0)" }.joined(separator: ",") + "}"
+    let text = "{" + (0..<40).map { "\"k\($0 % 24)\":\($0)" }.joined(separator: ",") + "}"
     let object = try #require(try JSON(parsing: text, source: "test").object)
-    #expect(object.keys == (0..<12).map { "k\($0)" })
-    #expect((0..<12).allSatisfy { object["k\($0)"] == .integer($0 < 8 ? $0 + 12 : $0) })
+    #expect(object.keys == (0..<24).map { "k\($0)" })
+    #expect((0..<24).allSatisfy { object["k\($0)"] == .integer($0 < 16 ? $0 + 24 : $0) })
     var changed = object
     changed["k3"] = nil
     changed["k3"] = .null
     #expect(
-      changed.keys.last == "k3" && changed.keys.count == 12 && changed["k11"] == .integer(11) && changed != object)
+      changed.keys.last == "k3" && changed.keys.count == 24 && changed["k11"] == .integer(35) && changed != object)
   }
 
   @Test func keysAreTheSameWhenTheirCodePointsAre() throws {
@@ -30,10 +30,10 @@ struct JSONReaderTests {
     #expect(object["\u{E9}"] == .integer(3) && object["e\u{301}"] == .integer(2))
   }
 
-  @Test func aMillionMembersAreReadInTurn() throws {
-    let distinct = "{" + (0..<1_000_000).map { "\"\($0)\":0" }.joined(separator: ",") + "}"
-    #expect(try JSON(parsing: distinct, source: "test").object?.members.count == 1_000_000)
-    let same = "{" + repeatElement("\"a\":0", count: 1_000_000).joined(separator: ",") + "}"
+  @Test func manyMembersAreReadInTurn() throws {
+    let distinct = "{" + (0..<300_000).map { "\"\($0)\":0" }.joined(separator: ",") + "}"
+    #expect(try JSON(parsing: distinct, source: "test").object?.members.count == 300_000)
+    let same = "{" + repeatElement("\"a\":0", count: 300_000).joined(separator: ",") + "}"
     #expect(try JSON(parsing: same, source: "test").object?.members.count == 1)
     // Marks in the wrong order, as keys: normalising them takes the square of their count.
     let marks = String(repeating: "\u{323}\u{5B0}\u{301}", count: 100_000)
@@ -45,8 +45,8 @@ struct JSONReaderTests {
     for (text, expected) in [
       (String(repeating: "[", count: 1_000_000), "nested deeper than 256"),
       (String(repeating: "{\"a\":", count: 1_000_000), "nested deeper than 256"),
-      ("[" + String(repeating: "[],", count: 3_000_000) + "[]]", "more than 2097152 values"),
-      ("[" + String(repeating: "{\"a\":0},", count: 2_000_000) + "0]", "more than 2097152 values"),
+      ("[" + String(repeating: "[],", count: 2_200_000) + "[]]", "more than 2097152 values"),
+      ("[" + String(repeating: "{\"a\":0},", count: 1_100_000) + "0]", "more than 2097152 values"),
       (String(repeating: "9", count: 3_000_000), "a number of 3000000 characters"),
       ("1e999999999999999999999", "out of range"),
     ] {

@@ -238,6 +238,25 @@ struct SpecialTokenTests {
     }
   }
 
+  @Test func whatIsTooMuchIsRefused() throws {
+    let list = (0..<20_000).map { "\"<\(String(repeating: "x", count: 60))\($0)>\"" }.joined(separator: ",")
+    let many = "{\"extra_special_tokens\":[\(list)]}"
+    for (files, named) in [
+      (["tokenizer.json": Self.tokenizer(), "tokenizer_config.json": many], "1048576 bytes"),
+      (["vocab.json": #"{"a":4194304}"#, "merges.txt": ""], "out of range"),
+      (["tokenizer.json": #"{"model":{"vocab":{"a":0,"a":1},"merges":[]}}"#], "twice"),
+    ] {
+      let error = #expect(throws: InputError.self) { try load(files) }
+      #expect(error?.description.contains(named) == true, "\(error?.description ?? "")")
+    }
+    // Nearly as many tokens as there may be, each claimed by its own id.
+    let some = (0..<40_000).map { "\"\($0 + 8)\":{\"content\":\"<\($0)>\"}" }.joined(separator: ",")
+    let tokenizer = try load([
+      "tokenizer.json": Self.tokenizer(), "tokenizer_config.json": "{\"added_tokens_decoder\":{\(some)}}",
+    ])
+    #expect(tokenizer.encode("a<39999>", addSpecialTokens: false) == [0, 40_007])
+  }
+
   /// A tree of tokens in which every beginning is a token's, and texts that nearly match: linear in the text.
   @Test func findingTokensIsLinear() throws {
     let tokens = (1...400).map { String(repeating: "a", count: $0 * 10) + "b" }

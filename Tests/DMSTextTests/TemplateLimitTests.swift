@@ -82,6 +82,26 @@ import Testing
     #expect(problem.contains("too long or produces too much"))
   }
 
+  /// A megabyte is enough for every template; one that is all of one thing is read in about a second.
+  @Test func longTemplatesAreReadInTurnOrRefused() throws {
+    func text(_ before: String, _ unit: String, _ after: String) -> String {
+      before + String(repeating: unit, count: 300_000 / unit.utf8.count) + after
+    }
+    #expect(try problem(of: String(repeating: "x", count: 2_000_000))?.contains("a template of 2000000 bytes") == true)
+    #expect(try problem(of: text("{{ ", "a", " }}"))?.contains("a name of more than") == true)
+    #expect(try problem(of: text("{{ a", "\u{301}\u{323}", " }}"))?.contains("a name of more than") == true)
+    #expect(try problem(of: text("", "{{", ""))?.contains("does not end") == true)
+    #expect(try problem(of: text("{% raw %}", "{%   ", ""))?.contains("has no {% endraw %}") == true)
+    #expect(try problem(of: text("", "{", "")) != nil)
+    #expect(try problem(of: text("", "{#", ""))?.contains("does not end") == true)
+    #expect(try problem(of: text("", "{{a}}", "")) == nil)
+    #expect(try problem(of: text("", " \n", "{%- if x %}{% endif %}")) == nil)
+    let names = (0..<30_000).map { "a\($0)=1" }.joined(separator: ",")
+    #expect(try problem(of: "{{ f(\(names)) }}") != nil)
+    let parameters = (0..<40_000).map { "a\($0)" }.joined(separator: ",")
+    #expect(try problem(of: "{% macro f(\(parameters)) %}{% endmacro %}{{ f(\(names.prefix(200_000))=1) }}") != nil)
+  }
+
   @Test(arguments: [
     "{{ 'abc'[-9223372036854775807:9223372036854775807:-9223372036854775807] }}",
     "{{ (-9223372036854775807 - 1) % -1 }}", "{{ 1 ** 9223372036854775807 }}",

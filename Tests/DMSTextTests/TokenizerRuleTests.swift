@@ -91,6 +91,30 @@ struct TokenizerRuleTests {
     ] { #expect(Normalizer.nfc.apply(Array(text.utf8)) == Array(composed.utf8)) }
   }
 
+  // Python's unicodedata gives these; the standard library starts anew at U+0F73.
+  @Test func marksAreSortedAcrossCharactersThatDecompose() {
+    for (text, composed) in [
+      ("\u{F71}\u{F72}\u{F73}", "\u{F71}\u{F71}\u{F72}\u{F72}"), ("\u{F73}\u{F71}", "\u{F71}\u{F71}\u{F72}"),
+      ("a\u{F81}\u{323}", "\u{1EA1}\u{F71}\u{F80}"), ("e\u{302}\u{323}", "\u{1EC7}"), ("\u{9C7}\u{9BE}", "\u{9CB}"),
+      ("\u{344}a\u{344}", "\u{308}\u{301}\u{E4}\u{301}"), ("\u{1100}\u{1161}\u{11A8}\u{301}", "\u{AC01}\u{301}"),
+    ] { #expect(Normalizer.nfc.apply(Array(text.utf8)) == Array(composed.utf8), "\(text.unicodeScalars)") }
+  }
+
+  @Test func manyMarksAreSortedInLinearTime() {
+    let (above, below) = (String(repeating: "\u{301}", count: 250_000), String(repeating: "\u{323}", count: 250_000))
+    let composed = Normalizer.nfc.apply(Array("a\(above)\(below)".utf8))
+    #expect(composed.count == 3 + 2 * 499_999 && composed.starts(with: "\u{1EA1}\u{323}".utf8))
+    #expect(Normalizer.nfc.apply(Array(String(repeating: "\u{301}\u{323}", count: 250_000).utf8)).count == 1_000_000)
+  }
+
+  /// A pattern that nearly matches everywhere.
+  @Test func replacingIsLinear() {
+    let pattern = Array(repeating: UInt8(ascii: "a"), count: 100_000) + [UInt8(ascii: "b")]
+    let text = Array(repeating: UInt8(ascii: "a"), count: 1_000_000)
+    #expect(Normalizer.replace(pattern, with: []).apply(text) == text)
+    #expect(Normalizer.replace(pattern, with: [0x78]).apply(text + [UInt8(ascii: "b")]).count == 900_001)
+  }
+
   @Test func metaspaceSplitsBeforeEachMarkAndPrependsOnce() throws {
     let tokens = ["▁a", "b▁"]
     let merges = ["▁ a", "b ▁"]

@@ -220,6 +220,8 @@ final class TemplateInterpreter {
     let scope = TemplateScope(inside: outer)
     if let caller = arguments.caller { scope.values["caller"] = caller }
     for parameter in macro.parameters {
+      // A name is looked for among all arguments that have one.
+      try spend(Self.stepCost, times: 1 + arguments.named.count)
       if let value = arguments.next(parameter.name) {
         scope.values[parameter.name] = value
       } else if let fallback = parameter.fallback {

@@ -91,7 +91,7 @@ extension String {
   func lastRange(of needle: String) -> Range<String.Index>? { rightmost(of: needle).last }
 
   /// Knuth, Morris and Pratt's search: linear, as both texts may come from outside.
-  private static func places(of needle: [UInt8], in hay: [UInt8]) -> [Int] {
+  static func places(of needle: [UInt8], in hay: [UInt8]) -> [Int] {
     guard !needle.isEmpty, needle.count <= hay.count else { return [] }
     // borders[i]: how much of the needle's beginning also ends its first i + 1 bytes.
     var borders = [Int](repeating: 0, count: needle.count)

@@ -1,8 +1,6 @@
 // What happens to text before it is split: Unicode normalisation, and SentencePiece's visible spaces. Text is UTF-8 bytes
 // here: a space before a combining mark is a space, though Swift's characters see one.
 
-@_spi(_Unicode) import Swift
-
 /// One step.
 enum Normalizer: Sendable, Equatable {
   /// Canonical composition.
@@ -19,19 +17,15 @@ enum Normalizer: Sendable, Equatable {
   }
 
   private static func replacing(_ pattern: [UInt8], with replacement: [UInt8], in text: [UInt8]) -> [UInt8] {
-    guard let first = pattern.first else { return text }
     var out: [UInt8] = []
     out.reserveCapacity(text.count + text.count / 2)
-    var index = 0
-    while index < text.count {
-      if text[index] == first, text[index...].starts(with: pattern) {
-        out.append(contentsOf: replacement)
-        index += pattern.count
-      } else {
-        out.append(text[index])
-        index += 1
-      }
+    var end = 0
+    for place in String.places(of: pattern, in: text) {
+      out.append(contentsOf: text[end..<place])
+      out.append(contentsOf: replacement)
+      end = place + pattern.count
     }
+    out.append(contentsOf: text[end...])
     return out
   }
 
@@ -42,6 +36,8 @@ enum Normalizer: Sendable, Equatable {
   private static func composed(_ text: [UInt8]) -> [UInt8] {
     text.withUnsafeBufferPointer { bytes in
       var out: [UInt8] = []
+      var composition = CanonicalComposition()
+      var stretch: [Unicode.Scalar] = []
       var (copied, inert, index) = (0, 0, 0)
       while index < bytes.count {
         if bytes[index] < 0x80 {
@@ -56,11 +52,14 @@ enum Normalizer: Sendable, Equatable {
           continue
         }
         out.append(contentsOf: bytes[copied..<inert])
+        stretch.removeAll(keepingCapacity: true)
+        if inert < index, let before = bytes.scalar(at: inert) { stretch.append(before) }
         var end = index
-        while end < bytes.count, let next = bytes.scalar(at: end), !isInert(next.value) { end += UTF8.width(next) }
-        // The standard library composes, but shows it only to those who ask by name; `Foundation` would weigh 50 MB.
-        let stretch = String(decoding: bytes[inert..<end], as: UTF8.self)
-        for scalar in stretch._nfc { if let encoded = UTF8.encode(scalar) { out.append(contentsOf: encoded) } }
+        while end < bytes.count, let next = bytes.scalar(at: end), !isInert(next.value) {
+          stretch.append(next)
+          end += UTF8.width(next)
+        }
+        composition.compose(stretch, into: &out)
         (copied, inert, index) = (end, end, end)
       }
       if copied == 0 { return text }

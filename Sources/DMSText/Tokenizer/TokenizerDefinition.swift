@@ -25,8 +25,8 @@ struct TokenizerDefinition: Sendable {
   private(set) var bosToken: String?
   private(set) var eosToken: String?
 
-  /// As large as a model's vocabulary can be.
-  static let largestID = 1 << 22
+  /// Four times as much as the largest vocabularies have.
+  static let largestID = 1 << 20
 
   /// Added tokens in the order of their ids.
   var added: [AddedToken] { addedVocabulary.tokens.values.sorted { $0.id < $1.id } }

@@ -19,8 +19,8 @@ struct VocabularyReader {
   }
 
   private static let remedy = "download the tokenizer again"
-  /// A vocabulary has fewer merges than tokens, unless it is made to be large.
-  private static let mostMerges = TokenizerDefinition.largestID
+  /// Vocabularies that were SentencePiece's have twice as many merges as tokens.
+  private static let mostMerges = 4 * TokenizerDefinition.largestID
 
   mutating func read(vocabulary reader: inout JSONReader) throws {
     var text: [UInt8] = []
