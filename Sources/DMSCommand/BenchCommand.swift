@@ -118,7 +118,7 @@ struct BenchCommand: ParsableCommand {
   mutating func run() throws {
     let machine = try engineOptions.machine()
     // First of all and to the end, so that what it takes can be told from what the model takes.
-    let memory = MemoryBandwidth(on: machine.pool)
+    let memory = try MemoryBandwidth(on: machine.pool)
     let decoder: Decoder
     if let shape {
       decoder = try Decoder(random: configuration(shape), on: machine, engineOptions.loading())

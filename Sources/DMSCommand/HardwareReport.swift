@@ -24,7 +24,7 @@ enum HardwareReport {
           ? ", pinned to their nodes: \(placement.nodeOfWorker.map(String.init).joined(separator: " "))"
           : ", not pinned"))
     for count in Set([1, threads]).sorted() {
-      let bandwidth = MemoryBandwidth(on: count == threads ? machine.pool : try ThreadPool(threads: count))
+      let bandwidth = try MemoryBandwidth(on: count == threads ? machine.pool : try ThreadPool(threads: count))
       let samples = (0..<9).map { _ in bandwidth.measure() / 1e9 }
       print(
         "memory reads  \(decimals(BenchRun.median(samples), 1)) GB/s with \(count) thread\(count == 1 ? "" : "s") "

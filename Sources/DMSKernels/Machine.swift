@@ -68,5 +68,8 @@ extension MemoryBandwidth {
   /// What the memory delivers to the threads of a machine. Allocates the buffer and writes it once.
   ///
   /// - Parameter bytes: size of the buffer, rounded down to whole slices of 64 KiB.
-  public convenience init(bytes: Int = 512 << 20, on machine: Machine) { self.init(bytes: bytes, on: machine.pool) }
+  /// - Throws: `InputError` if there is no memory for it.
+  public convenience init(bytes: Int = 512 << 20, on machine: Machine) throws {
+    try self.init(bytes: bytes, on: machine.pool)
+  }
 }

@@ -15,8 +15,10 @@ public final class MemoryBandwidth {
   /// - Parameters:
   ///   - bytes: rounded down to whole slices of 256 · 256 bytes.
   ///   - pool: the readers.
-  public init(bytes: Int = 512 << 20, on pool: ThreadPool) {
+  /// - Throws: `InputError` if there is no memory for the buffer.
+  public init(bytes: Int = 512 << 20, on pool: ThreadPool) throws {
     let size = max(1, bytes / (Self.slices * 256)) * Self.slices * 256
+    try MemoryLimits.require(size, for: "what is read to measure the memory's speed", remedy: "end other programs")
     self.bytes = .allocate(byteCount: size, alignment: 64)
     self.bytes.initializeMemory(as: UInt8.self, repeating: 1)
     sums = .allocate(capacity: Self.slices)

@@ -18,7 +18,7 @@ struct KernelBenchmark: ParsableCommand {
     let threads = threads > 0 ? threads : Topology.allowedProcessors().count
     printProvenance(threads: threads)
     let pool = try ThreadPool(threads: threads)
-    let memory = MemoryBandwidth(on: pool)
+    let memory = try MemoryBandwidth(on: pool)
     for instructions in InstructionSet.available {
       for format in BlockFormat.allCases {
         let product = BlockProducts(format, pool)

@@ -49,9 +49,11 @@ struct Judge {
     let errorLines = lines.filter { $0.hasPrefix("dms: ") && !$0.hasPrefix("dms: warning: ") }
     if wasRefused {
       if command.comparesOnly, lines.isEmpty, !output.isEmpty { return nil }
-      // A piped conversation goes on after a turn that failed: a line for each.
+      // A piped conversation goes on after a turn that failed: a line for each. So does a diagnosis.
       let isConversation = command.showsThinking && errorLines.allSatisfy { $0.hasPrefix("dms: stdin, line ") }
-      if errorLines.isEmpty || errorLines.count > 1 && !isConversation { return "\(errorLines.count) lines of error" }
+      if errorLines.isEmpty || errorLines.count > 1 && !isConversation && command.arguments.first != "inspect" {
+        return "\(errorLines.count) lines of error"
+      }
       if lines.last?.hasPrefix("dms: ") != true, !isConversation { return "the error is not the last line" }
       if errorLines[0].utf8.count > 5000 { return "an error of \(errorLines[0].utf8.count / 1000) KB" }
       for line in lines where !line.hasPrefix("dms: ") && !command.isProgress(line) && !isConversation {

@@ -101,8 +101,9 @@ enum TensorMutators {
         bytes: bytes + Array(repeating: 0, count: random.pick([1, 4, 64])), what: "more data than tensors",
         damage: .certain)
     case 1:
-      let names = header.keys.filter {
-        !((header[$0]?["data_offsets"]?.elements.compactMap(\.integer)).map { $0[0] == $0[1] } ?? true)
+      let names = header.keys.filter { name in
+        let offsets = header[name]?["data_offsets"]?.elements.compactMap(\.integer) ?? []
+        return offsets.count == 2 && offsets[0] != offsets[1]
       }
       guard !names.isEmpty else { return nil }
       let name = random.pick(names)

@@ -82,8 +82,10 @@ struct Trial: Sendable {
     let path = "\(folder)/\(plan.place.file)"
     let original = try readFile(path)
     if random.chance(0.02), plan.place.file != plan.command.input {
+      // A pipe that people name is waited for, as with every command.
+      let isNamed = plan.command.arguments.contains(plan.place.file)
       unlink(path)
-      return try replace(path, original, &random)
+      return try replace(path, original, withPipes: !isNamed, &random)
     }
     var mutation = plan.format.mutators.mutate(original, &random)
     if random.chance(0.12), mutation.bytes.count < 200_000 {
@@ -113,7 +115,8 @@ struct Trial: Sendable {
   private func isLinked(_ file: String, _ folder: String) -> Bool { access("\(folder)/\(file)", F_OK) == 0 }
 
   /// Something that is no regular file in a file's place.
-  private func replace(_ path: String, _ original: [UInt8], _ random: inout Random) throws -> Mutation {
+  private func replace(_ path: String, _ original: [UInt8], withPipes: Bool, _ random: inout Random) throws -> Mutation
+  {
     let what: String
     switch random.below(6) {
     case 0:
@@ -125,7 +128,7 @@ struct Trial: Sendable {
     case 2:
       symlink(path, path)
       what = "a link to itself"
-    case 3:
+    case 3 where withPipes:
       mkfifo(path, 0o644)
       what = "a pipe that nobody writes to"
     case 4:
