@@ -123,7 +123,7 @@ public final class Parameters {
 
   static func bytes(_ layout: ParameterLayout) -> Int { MemoryLayout<Float>.stride * layout.count }
 
-  /// A checkpoint's, widened. An adapter that the checkpoint lacks starts with W = 0 and a norm of ones, so that the offset
+  /// A checkpoint's, widened. An adapter that the checkpoint was not taught with starts with W = 0 and a norm of ones, so that the offset
   /// alone decides (DMS, section 4).
   /// - Throws: `InputError` for a tensor that is missing, has the wrong shape or type, or holds numbers that are not finite.
   public convenience init(_ layout: ParameterLayout, from checkpoint: Checkpoint) throws {
@@ -135,7 +135,7 @@ public final class Parameters {
     }
     for tensor in layout.tensors {
       let out = values.base + tensor.offset
-      if tensor.name.contains(".dms_proj_alpha"), !checkpoint.hasTensor(tensor.name) {
+      if tensor.name.contains(".dms_proj_alpha"), checkpoint.configuration.dms?.separateAlpha != true {
         let isNorm = tensor.name.hasSuffix("alpha_norm.weight")
         out.update(repeating: isNorm ? 1 : 0, count: tensor.count)
         continue

@@ -26,8 +26,8 @@ final class TemplateInterpreter {
   static let elementCost = 32
   /// A macro and a namespace live until the end, the macro with the scope around it.
   static let definitionCost = 512
-  /// About a quarter of a gigabyte of text, or three seconds of steps.
-  static let defaultAllowance = 1 << 28
+  /// 16 MiB of text, more than the longest contexts hold and no more than a second to encode; or two million steps.
+  static let defaultAllowance = 1 << 24
   /// Real templates stay below 100. A level takes up to 4 KB of stack, all of them about 1 MB.
   private static let deepestLevel = 300
 
