@@ -65,11 +65,11 @@ package struct JSONReader {
       }
       guard reader.skippingSpace() == UInt8(ascii: ":") else { throw reader.error("a colon is expected after a key") }
       reader.index += 1
-      if let plain {
-        try body(&reader, plain)
-      } else {
-        try unescaped.withUnsafeBufferPointer { try body(&reader, $0) }
+      func pass(_ key: UnsafeBufferPointer<UInt8>) throws {
+        guard String(validating: key, as: UTF8.self) != nil else { throw reader.error("a key is not valid UTF-8") }
+        try body(&reader, key)
       }
+      if let plain { try pass(plain) } else { try unescaped.withUnsafeBufferPointer(pass) }
     }
   }
 

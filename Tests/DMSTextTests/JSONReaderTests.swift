@@ -54,4 +54,22 @@ struct JSONReaderTests {
       #expect(found.contains(expected) && found.utf8.count < 300, "\(found.prefix(300))")
     }
   }
+
+  @Test func whatIsNotUTF8IsRefusedAsAKeyAndAsAValue() throws {
+    let key: [UInt8] = Array("{\"a".utf8) + [0xFF] + Array("\":0}".utf8)
+    let escaped: [UInt8] = Array("{\"\\n".utf8) + [0xC0] + Array("\":0}".utf8)
+    let value: [UInt8] = Array("{\"a\":\"".utf8) + [0xED, 0xA0, 0x80] + Array("\"}".utf8)
+    for bytes in [key, escaped, value] {
+      let errors = bytes.withUnsafeBytes { bytes in
+        [
+          #expect(throws: InputError.self) { try JSON(parsing: bytes, source: "test") },
+          #expect(throws: InputError.self) {
+            var reader = JSONReader(bytes, source: "test")
+            try reader.objectBytes { reader, _ in _ = try reader.value() }
+          },
+        ]
+      }
+      #expect(errors.allSatisfy { "\($0.map(String.init(describing:)) ?? "")".contains("is not valid UTF-8") })
+    }
+  }
 }
