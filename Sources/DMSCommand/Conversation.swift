@@ -121,7 +121,8 @@ struct Conversation {
     messages = turn + [ChatMessage(role: "assistant", content: answer.text)]
     lastSummary = Summary(answer)
     if answer.generation.reason == .context {
-      printError("dms: the context of \(engine.context) tokens is full: /reset, or start again with a larger --context")
+      printError(
+        "dms: warning: the context of \(engine.context) tokens is full: /reset, or start again with a larger --context")
     }
     try save()
   }
