@@ -68,9 +68,6 @@ public struct StoredBlocks: Sendable, Equatable {
     try writer.write(matrix.scaleBytes, to: names.scales)
   }
 
-  /// The tensor of a query projection's rows that decide.
-  package static func borrowedName(of matrix: String) -> String { matrix + ".borrowed" }
-
   /// The tensors of a matrix.
   static func names(of matrix: String) -> (blocks: String, scales: String) { (matrix + ".blocks", matrix + ".scales") }
 }

@@ -27,10 +27,10 @@ public struct CheckpointConversion {
 
   /// A tensor of the checkpoint, in the form that it has there.
   private struct Source {
-    let name: String
+    let tensor: DecoderTensor
     let view: TensorView
-    let role: WeightSource.Role
-    var isConverted: Bool { role == .map }
+    var name: String { tensor.name }
+    var isConverted: Bool { tensor.use == .converted }
   }
 
   /// Writes `folder`: weights, configuration, and copies of the tokenizer and its like. Takes the memory of one matrix.
@@ -71,19 +71,17 @@ public struct CheckpointConversion {
 
   /// What a decoder takes, in its order.
   private func sources(of checkpoint: Checkpoint, _ asStored: WeightConversion) throws -> [Source] {
-    var sources: [Source] = []
-    let source = WeightSource(
-      shape: checkpoint.configuration, checkpoint: checkpoint, conversion: asStored,
-      keepsBorrowed: format.blocks != nil
-    ) {
-      sources.append(Source(name: $0, view: $1, role: $2))
+    let source = WeightSource(checkpoint.configuration, checkpoint, asStored, keepsBorrowed: format.blocks != nil)
+    return try source.tensors.all.compactMap { tensor in
+      let view =
+        tensor.use == .borrowed
+        ? try source.borrowedRows(tensor.layer) : try checkpoint.tensor(tensor.name, shape: tensor.shape)
+      return view.map { Source(tensor: tensor, view: $0) }
     }
-    _ = try DecoderWeights(source, asStored)
-    return sources
   }
 
   private func parameters(_ sources: [Source]) -> Int {
-    sources.reduce(0) { $0 + ($1.role == .borrowed ? 0 : $1.view.count) }
+    sources.reduce(0) { $0 + ($1.tensor.use == .borrowed ? 0 : $1.view.count) }
   }
 
   /// Blocks first, then scales, then numbers by their size: every size is a multiple of the alignment of what follows.

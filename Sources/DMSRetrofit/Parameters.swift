@@ -1,5 +1,5 @@
 // The numbers of a decoder in fp32, as training wants them: one buffer, in which tensors that are multiplied together lie
-// together. Their names, shapes and order are here and nowhere else in this module.
+// together. Their order is here and nowhere else in this module; their names and shapes: DecoderTensors.swift.
 //
 // C hidden · H query heads · G KV heads · D head dim · F MLP size · V vocabulary
 
@@ -9,14 +9,16 @@ import DMSModel
 import DMSPlatform
 import DMSTensor
 
-/// A tensor's name in checkpoints, its shape and its place in the buffer.
+/// A tensor of the decoder and its place in the buffer.
 public struct ParameterTensor: Sendable {
-  /// As in checkpoints.
-  public let name: String
-  /// Of the tensor.
-  public let shape: [Int]
+  let tensor: DecoderTensor
   /// Its first number in the buffer.
   public let offset: Int
+  /// As in checkpoints.
+  public var name: String { tensor.name }
+  /// Of the tensor.
+  public var shape: [Int] { tensor.shape }
+  var role: DecoderTensor.Role { tensor.role }
   /// Its numbers.
   public var count: Int { shape.reduce(1, *) }
   /// Numbers of a row; of a vector's, 1.
@@ -58,53 +60,41 @@ public struct ParameterLayout: Sendable {
   /// The layout of a decoder.
   public init(_ shape: ModelConfiguration) {
     self.shape = shape
-    let (hidden, size) = (shape.hidden, shape.intermediate)
-    let (queries, keys) = (shape.heads * shape.headDim, shape.kvHeads * shape.headDim)
-    embedding = add("model.embed_tokens.weight", [shape.vocabulary, hidden])
+    let table = DecoderTensors(shape)
+    // What every decoder has.
+    func add(_ roles: DecoderTensor.Role..., layer: Int? = nil) -> Int { addIfAny(roles, .weight, layer) ?? count }
+    func addIfAny(
+      _ roles: [DecoderTensor.Role], _ part: DecoderTensor.Part = .weight, _ layer: Int?
+    ) -> Int? {
+      let first = count
+      for tensor in roles.compactMap({ table[$0, part, layer: layer] }) {
+        tensors.append(ParameterTensor(tensor: tensor, offset: count))
+        count += tensor.shape.reduce(1, *)
+      }
+      return count > first ? first : nil
+    }
+    embedding = add(.embedding)
     for index in 0..<shape.layers {
-      let name = "model.layers.\(index)."
-      let attention = name + "self_attn."
       var layer = Layer()
-      layer.inputNorm = add(name + "input_layernorm.weight", [hidden])
-      layer.projection = add(attention + "q_proj.weight", [queries, hidden])
-      _ = add(attention + "k_proj.weight", [keys, hidden])
-      _ = add(attention + "v_proj.weight", [keys, hidden])
-      if shape.attentionBias {
-        layer.projectionBias = add(attention + "q_proj.bias", [queries])
-        _ = add(attention + "k_proj.bias", [keys])
-        _ = add(attention + "v_proj.bias", [keys])
-      }
-      if shape.queryKeyNorm {
-        layer.queryNorm = add(attention + "q_norm.weight", [shape.headDim])
-        layer.keyNorm = add(attention + "k_norm.weight", [shape.headDim])
-      }
-      if shape.dms?.separateAlpha ?? false {
-        layer.alpha = add(attention + "dms_proj_alpha.weight", [shape.kvHeads, hidden])
-        if shape.outputBias { layer.alphaBias = add(attention + "dms_proj_alpha.bias", [shape.kvHeads]) }
-        layer.alphaNorm = add(attention + "dms_proj_alpha_norm.weight", [hidden])
-      }
-      layer.output = add(attention + "o_proj.weight", [hidden, queries])
-      if shape.outputBias { layer.outputBias = add(attention + "o_proj.bias", [hidden]) }
-      layer.mlpNorm = add(name + "post_attention_layernorm.weight", [hidden])
-      layer.gateUp = add(name + "mlp.gate_proj.weight", [size, hidden])
-      _ = add(name + "mlp.up_proj.weight", [size, hidden])
-      if shape.mlpBias {
-        layer.gateUpBias = add(name + "mlp.gate_proj.bias", [size])
-        _ = add(name + "mlp.up_proj.bias", [size])
-      }
-      layer.down = add(name + "mlp.down_proj.weight", [hidden, size])
-      if shape.mlpBias { layer.downBias = add(name + "mlp.down_proj.bias", [hidden]) }
+      layer.inputNorm = add(.inputNorm, layer: index)
+      layer.projection = add(.query, .key, .value, layer: index)
+      layer.projectionBias = addIfAny([.query, .key, .value], .bias, index)
+      layer.queryNorm = addIfAny([.queryNorm], .weight, index)
+      layer.keyNorm = addIfAny([.keyNorm], .weight, index)
+      layer.alpha = addIfAny([.decision], .weight, index)
+      layer.alphaBias = addIfAny([.decision], .bias, index)
+      layer.alphaNorm = addIfAny([.decisionNorm], .weight, index)
+      layer.output = add(.output, layer: index)
+      layer.outputBias = addIfAny([.output], .bias, index)
+      layer.mlpNorm = add(.mlpNorm, layer: index)
+      layer.gateUp = add(.gate, .up, layer: index)
+      layer.gateUpBias = addIfAny([.gate, .up], .bias, index)
+      layer.down = add(.down, layer: index)
+      layer.downBias = addIfAny([.down], .bias, index)
       layers.append(layer)
     }
-    finalNorm = add("model.norm.weight", [hidden])
-    head = shape.tiedEmbeddings ? embedding : add("lm_head.weight", [shape.vocabulary, hidden])
-  }
-
-  private mutating func add(_ name: String, _ shape: [Int]) -> Int {
-    let tensor = ParameterTensor(name: name, shape: shape, offset: count)
-    tensors.append(tensor)
-    count += tensor.count
-    return tensor.offset
+    finalNorm = add(.finalNorm)
+    head = shape.tiedEmbeddings ? embedding : add(.head)
   }
 }
 
@@ -135,9 +125,8 @@ public final class Parameters {
     }
     for tensor in layout.tensors {
       let out = values.base + tensor.offset
-      if tensor.name.contains(".dms_proj_alpha"), checkpoint.configuration.dms?.separateAlpha != true {
-        let isNorm = tensor.name.hasSuffix("alpha_norm.weight")
-        out.update(repeating: isNorm ? 1 : 0, count: tensor.count)
+      if [.decision, .decisionNorm].contains(tensor.role), checkpoint.configuration.dms?.separateAlpha != true {
+        out.update(repeating: tensor.role.isNorm ? 1 : 0, count: tensor.count)
         continue
       }
       let view = try checkpoint.tensor(tensor.name, shape: tensor.shape)
@@ -156,12 +145,12 @@ public final class Parameters {
     for (index, tensor) in layout.tensors.enumerated() {
       let out = values.base + tensor.offset
       if tensor.shape.count == 1 {
-        out.update(repeating: tensor.name.hasSuffix("norm.weight") ? 1 : 0, count: tensor.count)
+        out.update(repeating: tensor.role.isNorm ? 1 : 0, count: tensor.count)
         continue
       }
       var deviation = 1 / Double(tensor.width).squareRoot()
-      if tensor.offset == layout.embedding, !shape.tiedEmbeddings { deviation = 0.3 }
-      if tensor.name.hasSuffix("o_proj.weight") || tensor.name.hasSuffix("down_proj.weight") {
+      if tensor.role == .embedding, !shape.tiedEmbeddings { deviation = 0.3 }
+      if [.output, .down].contains(tensor.role) {
         deviation /= Double(2 * shape.layers).squareRoot()
       }
       for place in 0..<tensor.count {

@@ -50,10 +50,10 @@ public struct TrainableParts: Sendable {
       switch set {
       case .full: add(tensor.offset..<tensor.offset + tensor.count, decays: isMatrix)
       case .adapter:
-        guard tensor.name.contains(".dms_proj_alpha") else { continue }
+        guard [.decision, .decisionNorm].contains(tensor.role) else { continue }
         add(tensor.offset..<tensor.offset + tensor.count, decays: isMatrix)
       case .borrowed:
-        guard tensor.name.contains(".q_proj.") else { continue }
+        guard tensor.role == .query else { continue }
         for kvHead in 0..<shape.kvHeads {
           let first = tensor.offset + shape.borrowedChannel(kvHead) * tensor.width
           add(first..<first + tensor.width, decays: isMatrix)
