@@ -15,7 +15,7 @@ struct InspectCommand: ParsableCommand {
       What is missing is shown; what is there and damaged is said on stderr, and the exit code is 1.
       """)
 
-  @Argument(help: "A Hugging Face model folder; config.json alone is enough for the cache's sizes.")
+  @Argument(help: "A Hugging Face model folder, of which config.json is enough for the cache's sizes, or a GGUF file.")
   var model: String?
 
   @Flag(help: "Show processor, memory nodes, measured bandwidth and what would be chosen; takes a second or two.")
@@ -36,8 +36,22 @@ struct InspectCommand: ParsableCommand {
   }
 
   private func show(_ model: String) throws {
+    if model.hasSuffix(".gguf") {
+      let parts = GGUFParts(file: try GGUFFile(inspecting: model))
+      let shape = try ModelConfiguration(gguf: parts.file)
+      show(shape, [("weights", parts.weights), ("text", parts.text)])
+      print("\nmetadata")
+      for line in parts.metadata { print(line) }
+      return
+    }
     let shape = try ModelConfiguration(folder: model)
     var parts = FolderParts(model)
+    show(shape, [("weights", parts.weights(shape)), ("text", parts.text()), ("sampling", parts.sampling())])
+    for problem in parts.problems { printError("dms: \(problem)") }
+    if !parts.problems.isEmpty { throw ExitCode(1) }
+  }
+
+  private func show(_ shape: ModelConfiguration, _ parts: [(name: String, text: String)]) {
     let type = kvType ?? (shape.storedType == .f32 && shape.blocks == nil ? .f32 : .bf16)
     print(
       "architecture  \(shape.family.rawValue), \(shape.layers) layers, hidden \(shape.hidden), MLP \(shape.intermediate)"
@@ -45,9 +59,7 @@ struct InspectCommand: ParsableCommand {
     print("attention     \(shape.heads) query heads, \(shape.kvHeads) KV heads of \(shape.headDim)")
     print("vocabulary    \(shape.vocabulary)\(shape.tiedEmbeddings ? ", embedding and head tied" : "")")
     print("context       \(shape.context) tokens, RoPE \(describe(shape.rope))")
-    print("weights       \(parts.weights(shape))")
-    print("text          \(parts.text())")
-    print("sampling      \(parts.sampling())")
+    for part in parts { print(pad(part.name, 14) + part.text) }
     if let dms = shape.dms {
       let source = dms.separateAlpha ? "adapter" : "borrowed neuron"
       print(
@@ -72,8 +84,6 @@ struct InspectCommand: ParsableCommand {
       }
       print(line)
     }
-    for problem in parts.problems { printError("dms: \(problem)") }
-    if !parts.problems.isEmpty { throw ExitCode(1) }
   }
 
   private func pad(_ text: String, _ width: Int) -> String {

@@ -1,0 +1,132 @@
+// What a GGUF file's keys say of a decoder, in the words of config.json, so that one place decides what is legal.
+
+import DMSPlatform
+import DMSText
+
+extension ModelConfiguration {
+  /// The shape of the decoder in a GGUF file.
+  /// - Throws: `InputError` for an architecture or a variant that is not supported, and for keys that are missing or cannot
+  ///   be, by their names in config.json.
+  public init(gguf file: GGUFFile) throws {
+    let parsed = try ModelConfiguration(json: file.configuration(), source: file.path)
+    guard var settings = parsed.dms, let shift = try file.integer("dms.shift") else {
+      self = parsed
+      return
+    }
+    guard (0...1).contains(shift) else { throw file.wrong("dms.shift", "0 or 1 expected, found \(shift)") }
+    settings.shift = shift
+    // A decision about the token itself is FastDMS', whose channel is zeroed once.
+    settings.zeroAfterRope = shift == 1
+    self = parsed.taught(settings)
+  }
+}
+
+extension GGUFFile {
+  /// The keys of the equivalent config.json.
+  package func configuration() throws -> JSON {
+    guard let architecture = value("general.architecture")?.string else {
+      throw wrong("general.architecture", "a text expected")
+    }
+    guard ModelConfiguration.Family(rawValue: architecture) != nil else {
+      throw InputError(
+        "unknown architecture \(quoted(architecture))", at: "\(path): general.architecture",
+        remedy: "supported are \(ModelConfiguration.Family.allCases.map(\.rawValue).joined(separator: ", "))")
+    }
+    var json = JSONObject(["model_type": .string(architecture)])
+    for (key, name) in [
+      ("num_hidden_layers", "block_count"), ("hidden_size", "embedding_length"),
+      ("intermediate_size", "feed_forward_length"), ("num_attention_heads", "attention.head_count"),
+      ("max_position_embeddings", "context_length"),
+    ] { json[key] = .integer(try required("\(architecture).\(name)")) }
+    let heads = try required("\(architecture).attention.head_count")
+    json["num_key_value_heads"] = .integer(try integer("\(architecture).attention.head_count_kv") ?? heads)
+    json["head_dim"] = .integer(try headDimension(architecture, heads: heads))
+    json["rms_norm_eps"] = try number("\(architecture).attention.layer_norm_rms_epsilon").map { .number($0) }
+    json["vocab_size"] = .integer(try tensor(named: "token_embd.weight").shape[0])
+    json["tie_word_embeddings"] = .bool(!hasTensor("output.weight"))
+    json["attention_bias"] = .bool(hasTensor("blk.0.attn_q.bias"))
+    json["mlp_bias"] = .bool(hasTensor("blk.0.ffn_gate.bias"))
+    json["rope_theta"] = .number(try number("\(architecture).rope.freq_base") ?? 10_000)
+    json["rope_scaling"] = try ropeScaling("\(architecture).rope.")
+    for kind in ["eos", "bos"] {
+      json["\(kind)_token_id"] = try integer("tokenizer.ggml.\(kind)_token_id").map { .integer($0) }
+    }
+    if let experts = try integer("\(architecture).expert_count"), experts != 0 {
+      throw wrong("\(architecture).expert_count", "a mixture of \(experts) experts is not supported")
+    }
+    try addDMS(to: &json)
+    return .object(json)
+  }
+
+  private func headDimension(_ architecture: String, heads: Int) throws -> Int {
+    let hidden = try required("\(architecture).embedding_length")
+    var channels = try integer("\(architecture).attention.key_length")
+    if channels == nil, heads > 0, hidden % heads == 0 { channels = hidden / heads }
+    guard let channels else {
+      throw wrong("\(architecture).attention.head_count", "a divisor of the width \(hidden) expected, found \(heads)")
+    }
+    for key in ["attention.value_length", "rope.dimension_count"] {
+      guard let other = try integer("\(architecture).\(key)"), other != channels else { continue }
+      throw wrong("\(architecture).\(key)", "the \(channels) channels of a head expected, found \(other)")
+    }
+    return channels
+  }
+
+  private func ropeScaling(_ prefix: String) throws -> JSON? {
+    guard !hasTensor("rope_freqs.weight") else {
+      throw InputError(
+        "RoPE factors in rope_freqs.weight are not supported", at: path, remedy: "use the model's safetensors")
+    }
+    if let factor = try number("\(prefix)scaling.attn_factor"), factor != 1 {
+      throw wrong("\(prefix)scaling.attn_factor", "\(factor) is not supported")
+    }
+    let kind = value("\(prefix)scaling.type")?.string
+    let factor = try number("\(prefix)scaling.factor") ?? number("\(prefix)scale_linear")
+    guard let kind = kind ?? factor.map({ $0 == 1 ? "none" : "linear" }), kind != "none" else { return nil }
+    var scaling = JSONObject(["rope_type": .string(kind)])
+    scaling["factor"] = factor.map { .number($0) }
+    scaling["original_max_position_embeddings"] = try integer("\(prefix)scaling.original_context_length")
+      .map { .integer($0) }
+    for name in ["beta_fast", "beta_slow"] {
+      scaling[name] = try number("\(prefix)scaling.yarn_\(name)").map { .number($0) }
+    }
+    return .object(scaling)
+  }
+
+  private func addDMS(to json: inout JSONObject) throws {
+    json["dms_window_size"] = try integer("dms.window_size").map { .integer($0) }
+    for name in ["alpha_scale", "initial_alpha_offset"] {
+      json["dms_\(name)"] = try number("dms.\(name)").map { .number($0) }
+    }
+    if let value = value("dms.separate_alpha") {
+      guard let bool = value.bool else { throw wrong("dms.separate_alpha", "true or false expected") }
+      json["dms_separate_alpha"] = .bool(bool)
+    }
+    if let value = value("dms.alpha_per") {
+      guard let name = value.string else { throw wrong("dms.alpha_per", "a text expected") }
+      json["dms_alpha_per"] = .string(name)
+    }
+  }
+
+  /// The whole number of a key; `nil` if it is absent.
+  func integer(_ key: String) throws -> Int? {
+    guard let value = value(key) else { return nil }
+    guard let integer = value.integer else { throw wrong(key, "a whole number expected") }
+    return integer
+  }
+
+  private func number(_ key: String) throws -> Double? {
+    guard let value = value(key) else { return nil }
+    guard let number = value.number, number.isFinite else { throw wrong(key, "a finite number expected") }
+    return number
+  }
+
+  private func required(_ key: String) throws -> Int {
+    guard let value = try integer(key) else { throw wrong(key, "the key is missing") }
+    return value
+  }
+
+  fileprivate func wrong(_ key: String, _ problem: String) -> InputError {
+    InputError(problem, at: "\(path): \(key)", remedy: "convert the model again")
+  }
+}
