@@ -38,10 +38,12 @@ package func scientific(_ value: Double) -> String {
 
 /// A text as one line that a terminal only shows: names of files, and what files say, may hold line ends, and controls that
 /// terminals obey.
+///
+/// - Parameter most: UTF-8 bytes of the line, after which the rest is cut.
 package func oneLine(_ text: String, most: Int = .max) -> String {
   var line = ""
-  for (place, scalar) in text.unicodeScalars.enumerated() {
-    guard place < most else { return line + "…" }
+  for scalar in text.unicodeScalars {
+    guard line.utf8.count < most else { return line + "…" }
     switch scalar.properties.generalCategory {
     case .control, .format, .lineSeparator, .paragraphSeparator: line += scalar.escaped(asASCII: true)
     default: line.unicodeScalars.append(scalar)

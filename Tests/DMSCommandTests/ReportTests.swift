@@ -206,5 +206,6 @@ struct ReportTests {
         })
     }
     #expect(oneLine("a\nb\t\u{1B}é模") == "a\\nb\\t\\u{1B}é模")
+    #expect(oneLine(String(repeating: "\0", count: 5000), most: 4096).utf8.count <= 4100)
   }
 }
