@@ -62,8 +62,7 @@ public final class Decoder: @unchecked Sendable {
     let conversion = WeightConversion(
       weightFormat, pool: machine.pool, total: checkpoint?.parameters ?? shape.parameters, progress: options.progress)
     weights = try DecoderWeights(
-      WeightSource(shape, checkpoint, conversion, keepsBorrowed: weightFormat.blocks != nil),
-      conversion)
+      WeightSource(shape, checkpoint, conversion, keepsBorrowed: weightFormat.blocks != nil))
     // Norms and biases are counted in the total, and not converted.
     if weightFormat != .asStored, shape.blocks == nil { options.progress?(1) }
     var frequencies = configuration.rope.frequencies(headDim: configuration.headDim)

@@ -57,12 +57,12 @@ struct DecoderWeights {
   private let owned: [OwnedBytes]
   private let isTied: Bool
 
-  init(_ source: WeightSource, _ conversion: WeightConversion) throws {
+  init(_ source: WeightSource) throws {
     embedding = try source.matrix(.embedding)
     layers = try (0..<source.shape.layers).map { try LayerWeights(source, layer: $0) }
     finalNorm = try source.vector(.finalNorm)
     head = try source.ifAny(.head, nil, source.matrix) ?? embedding
-    owned = conversion.owned
+    owned = source.conversion.owned
     isTied = source.shape.tiedEmbeddings
   }
 }

@@ -27,18 +27,10 @@ import Testing
     ] as [(GGMLType, [Int], UInt64)])
   func blocksStandForTheReferencesNumbers(type: GGMLType, scales: [Int], expected: UInt64) {
     let (elements, size) = type.block
-    // SplitMix64.
-    var state = UInt64(type.rawValue)
-    func next() -> UInt64 {
-      state &+= 0x9E37_79B9_7F4A_7C15
-      var z = state
-      z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-      z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-      return z ^ (z >> 31)
-    }
+    var random = SplitMix(UInt64(type.rawValue))
     var bytes: [UInt8] = []
     for _ in 0..<4 {
-      var block = (0..<size).map { _ in UInt8(truncatingIfNeeded: next()) }
+      var block = (0..<size).map { _ in UInt8(truncatingIfNeeded: random.next()) }
       for place in scales { block[place + 1] &= 0xBB }
       bytes += block
     }

@@ -40,6 +40,7 @@ public final class GGUFFile: @unchecked Sendable {
   }
 
   /// Opens a model to look at: its weights may be missing, and of any known type.
+  /// - Throws: `InputError` that names file, tensor or key and the reason.
   public init(inspecting path: String) throws {
     self.path = path
     let given = try GGUFShard(path: path)

@@ -15,7 +15,6 @@ struct GGUFShard {
   }
 
   let file: MappedFile
-  let version: UInt32
   /// In the file's order.
   private(set) var keys: [String] = []
   private(set) var values: [String: GGUFValue] = [:]
@@ -38,9 +37,9 @@ struct GGUFShard {
       throw InputError("not a GGUF file: it does not begin with GGUF", at: path, remedy: "give a .gguf file")
     }
     _ = try cursor.take(4, "its magic")
-    version = try cursor.number(UInt32.self, "its version")
+    let version = try cursor.number(UInt32.self, "its version")
     guard version == 2 || version == 3 else {
-      let isSwapped = version.byteSwapped <= 3
+      let isSwapped = (1...3).contains(version.byteSwapped)
       throw InputError(
         isSwapped ? "a big-endian GGUF file" : "GGUF version \(version)", at: path,
         remedy: "supported are versions 2 and 3, little-endian; convert the model again")
