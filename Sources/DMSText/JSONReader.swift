@@ -66,7 +66,7 @@ package struct JSONReader {
       guard reader.skippingSpace() == UInt8(ascii: ":") else { throw reader.error("a colon is expected after a key") }
       reader.index += 1
       func pass(_ key: UnsafeBufferPointer<UInt8>) throws {
-        guard String(validating: key, as: UTF8.self) != nil else { throw reader.error("a key is not valid UTF-8") }
+        do { _ = try UTF8Span(validating: key.span) } catch { throw reader.error("a key is not valid UTF-8") }
         try body(&reader, key)
       }
       if let plain { try pass(plain) } else { try unescaped.withUnsafeBufferPointer(pass) }
