@@ -93,10 +93,22 @@ public final class CheckpointFolder {
   package func writeConfiguration(
     of source: String, type: ElementType?, blocks: StoredBlocks? = nil, dms: DMSSettings? = nil
   ) throws {
-    let path = "\(source)/config.json"
-    guard var object = try JSON(file: path).object else {
+    try writeConfiguration(Self.configuration(of: source), type: type, blocks: blocks, dms: dms)
+  }
+
+  static func configuration(of folder: String) throws -> JSONObject {
+    let path = "\(folder)/config.json"
+    guard let object = try JSON(file: path).object else {
       throw InputError("a JSON object expected", at: path, remedy: ConfigurationReader.remedy)
     }
+    return object
+  }
+
+  /// - Parameter keys: of the configuration that the model has so far.
+  package func writeConfiguration(
+    _ keys: JSONObject, type: ElementType?, blocks: StoredBlocks? = nil, dms: DMSSettings? = nil
+  ) throws {
+    var object = keys
     let names: [ElementType: String] = [.f32: "float32", .bf16: "bfloat16", .f16: "float16"]
     if let name = type.flatMap({ names[$0] }) {
       object[object["dtype"] == nil ? "torch_dtype" : "dtype"] = .string(name)

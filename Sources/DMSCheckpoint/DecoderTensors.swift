@@ -58,6 +58,17 @@ public struct DecoderTensor: Sendable, Hashable {
     case .borrowed: return module + ".weight.borrowed"
     }
   }
+
+  /// As in GGUF files. What only DMS has is this program's own convention.
+  public var ggufName: String {
+    let module = (layer.map { "blk.\($0)." } ?? "") + (part == .borrowed ? "dms_borrowed" : role.ggufModule)
+    switch part {
+    // The adapter's two tensors go together.
+    case .weight: return module + (role == .decisionNorm ? ".norm" : ".weight")
+    case .bias: return module + ".bias"
+    case .borrowed: return module + ".weight"
+    }
+  }
 }
 
 extension DecoderTensor.Role {
@@ -79,6 +90,28 @@ extension DecoderTensor.Role {
     case .decisionNorm: "self_attn.dms_proj_alpha_norm"
     case .finalNorm: "model.norm"
     case .head: "lm_head"
+    }
+  }
+}
+
+extension DecoderTensor.Role {
+  fileprivate var ggufModule: String {
+    switch self {
+    case .embedding: "token_embd"
+    case .inputNorm: "attn_norm"
+    case .query: "attn_q"
+    case .key: "attn_k"
+    case .value: "attn_v"
+    case .queryNorm: "attn_q_norm"
+    case .keyNorm: "attn_k_norm"
+    case .output: "attn_output"
+    case .mlpNorm: "ffn_norm"
+    case .gate: "ffn_gate"
+    case .up: "ffn_up"
+    case .down: "ffn_down"
+    case .decision, .decisionNorm: "dms_alpha"
+    case .finalNorm: "output_norm"
+    case .head: "output"
     }
   }
 }

@@ -123,7 +123,7 @@ struct BenchCommand: ParsableCommand {
     if let shape {
       decoder = try Decoder(random: configuration(shape), on: machine, engineOptions.loading())
     } else {
-      decoder = try Decoder(Checkpoint(folder: model ?? ""), on: machine, engineOptions.loading())
+      decoder = try Decoder(ModelSource(path: model ?? ""), on: machine, engineOptions.loading())
     }
     let forgets = decoder.configuration.dms != nil || simulatedRatio != nil
     let policies = try policies() ?? [forgets ? .dms : .dense]

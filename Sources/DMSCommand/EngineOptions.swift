@@ -30,6 +30,13 @@ struct EngineOptions: ParsableArguments {
       """)
   var weights = WeightFormat.asStored
 
+  @Option(
+    help: """
+      How weights in blocks are multiplied: exact (as what they stand for, vectors in f32) or fast (vectors rounded to 8 bits). \
+      Default: exact for GGUF files in trace and perplexity, otherwise fast.
+      """)
+  var arithmetic: Arithmetic?
+
   @Option(help: "Force an instruction set. Default: the best that the processor has.")
   var isa: InstructionSet?
 
@@ -48,8 +55,9 @@ struct EngineOptions: ParsableArguments {
   func machine() throws -> Machine { try Machine(threads: threads, instructions: isa) }
 
   /// How the model is to be loaded, with a progress bar on a terminal.
-  func loading(rotaryType: ElementType = .f32) -> Decoder.Options {
+  func loading(rotaryType: ElementType = .f32, arithmetic: Arithmetic = .fast) -> Decoder.Options {
     var options = Decoder.Options()
+    options.arithmetic = self.arithmetic ?? arithmetic
     options.rotaryType = rotaryType
     options.weights = weights
     if weights != .asStored { options.progress = progressBar("weights to \(weights.rawValue)") }
@@ -77,8 +85,14 @@ struct EngineOptions: ParsableArguments {
 }
 
 extension WeightFormat: ExpressibleByArgument {}
+extension Arithmetic: ExpressibleByArgument {}
 extension InstructionSet: ExpressibleByArgument {}
 extension KVType: ExpressibleByArgument {}
+
+extension ModelSource {
+  /// How what others are compared with is computed: a GGUF file as its blocks stand, a folder as it always was.
+  var reference: Arithmetic { if case .file = container { .exact } else { .fast } }
+}
 
 /// Log messages as lines on stderr, in the form of all others: `dms: warning: …`.
 struct StandardErrorLog: LogHandler {

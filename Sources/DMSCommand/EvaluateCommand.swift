@@ -53,11 +53,11 @@ struct EvaluateCommand: ParsableCommand {
     return least...most
   }
 
-  private func checkCanAnswer(_ folder: String) throws {
-    _ = try Checkpoint(folder: folder)
-    _ = try Tokenizer(folder: folder)
-    guard try ChatTemplate(folder: folder) != nil else {
-      throw InputError("this model has no chat template", at: folder, remedy: "evaluate models that converse")
+  private func checkCanAnswer(_ path: String) throws {
+    let source = try ModelSource(path: path)
+    _ = try source.tokenizer()
+    guard try source.template() != nil else {
+      throw InputError("this model has no chat template", at: path, remedy: "evaluate models that converse")
     }
   }
 
@@ -75,7 +75,7 @@ struct EvaluateCommand: ParsableCommand {
     let machine = try engineOptions.machine()
     var results: [(model: String, records: [TaskEvaluation.Record])] = []
     for folder in models {
-      let model = try LanguageModel(folder: folder, on: machine, engineOptions.loading())
+      let model = try LanguageModel(path: folder, on: machine, engineOptions.loading())
       let evaluation = try TaskEvaluation(
         all, by: model, on: machine, options: engineOptions.options(model.decoder), progress: progressBar(folder),
         isCancelled: { Interrupt.isRequested })

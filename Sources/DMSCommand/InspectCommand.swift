@@ -36,7 +36,7 @@ struct InspectCommand: ParsableCommand {
   }
 
   private func show(_ model: String) throws {
-    if model.hasSuffix(".gguf") {
+    if ModelSource.isFile(model) {
       let parts = GGUFParts(file: try GGUFFile(inspecting: model))
       let shape = try ModelConfiguration(gguf: parts.file)
       show(shape, [("weights", parts.weights), ("text", parts.text)])

@@ -55,12 +55,13 @@ struct PerplexityCommand: ParsableCommand {
 
   mutating func run() throws {
     // What cannot work is said before anything long begins.
-    for folder in [model, against].compactMap({ $0 }) { _ = try Checkpoint(folder: folder) }
+    for folder in [model, against].compactMap({ $0 }) { _ = try ModelSource(path: folder) }
     let ids = try readIDs()
     let machine = try engineOptions.machine()
     let engine = try engine(model, engineOptions, on: machine)
     var referenceOptions = engineOptions
     referenceOptions.weights = againstWeights ?? .asStored
+    referenceOptions.arithmetic = nil
     referenceOptions.noEviction = engineOptions.noEviction || againstNoEviction
     referenceOptions.context = engine.context
     let reference = try against.map { try self.engine($0, referenceOptions, on: machine) }
@@ -80,9 +81,9 @@ struct PerplexityCommand: ParsableCommand {
   private func readIDs() throws -> [Int] {
     if let tokens { return try readTokens(tokens) }
     let text = try readText(self.text ?? "")
-    let ids = try Tokenizer(folder: model).encode(text, addSpecialTokens: true)
+    let ids = try ModelSource(path: model).tokenizer().encode(text, addSpecialTokens: true)
     // A reference without a tokenizer of its own is taken at its word.
-    if let against, against != model, let other = try? Tokenizer(folder: against) {
+    if let against, against != model, let other = try? ModelSource(path: against).tokenizer() {
       guard other.encode(text, addSpecialTokens: true) == ids else {
         throw InputError(
           "its tokenizer reads the text otherwise than the model's", at: against,
@@ -93,7 +94,8 @@ struct PerplexityCommand: ParsableCommand {
   }
 
   private func engine(_ folder: String, _ options: EngineOptions, on machine: Machine) throws -> Engine {
-    let decoder = try Decoder(Checkpoint(folder: folder), on: machine, options.loading())
+    let source = try ModelSource(path: folder)
+    let decoder = try Decoder(source, on: machine, options.loading(arithmetic: source.reference))
     var options = options
     options.context = options.context ?? min(decoder.configuration.context, Self.window)
     return try options.engine(decoder, on: machine, defaultType: .f32)

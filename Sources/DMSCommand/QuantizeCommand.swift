@@ -37,14 +37,14 @@ struct QuantizeCommand: ParsableCommand {
 
   mutating func run() throws {
     Interrupt.watch()
-    let checkpoint = try Checkpoint(folder: model)
+    let source = try ModelSource(path: model)
     var conversion = CheckpointConversion(to: weights, on: try Machine(threads: threads))
     conversion.progress = progressBar("weights to \(weights.rawValue)")
     conversion.isCancelled = { Interrupt.isRequested }
     do {
-      let bytes = try conversion.write(checkpoint, to: output)
+      let bytes = try conversion.write(source, to: output)
       printError(
-        "\(output): \(weights.rawValue), \(byteCount(bytes)) of weights, were \(byteCount(checkpoint.weightBytes))")
+        "\(output): \(weights.rawValue), \(byteCount(bytes)) of weights, were \(byteCount(source.weightBytes))")
     } catch is CancellationError {
       printError("dms: interrupted; nothing was written")
       throw Interrupt.exitCode

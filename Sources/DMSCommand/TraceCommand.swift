@@ -71,11 +71,13 @@ struct TraceCommand: ParsableCommand {
 
   mutating func run() throws {
     try checkCanBeWritten(output)
-    let checkpoint = try Checkpoint(folder: model)
-    let ids = try tokens.map(readTokens) ?? Tokenizer(folder: model).encode(prompt ?? "", addSpecialTokens: true)
+    let source = try ModelSource(path: model)
+    let ids = try tokens.map(readTokens) ?? source.tokenizer().encode(prompt ?? "", addSpecialTokens: true)
     let machine = try engineOptions.machine()
     let decoder = try Decoder(
-      checkpoint, on: machine, engineOptions.loading(rotaryType: rotaryType == .bf16 ? .bf16 : .f32))
+      source, on: machine,
+      engineOptions.loading(
+        rotaryType: rotaryType == .bf16 ? .bf16 : .f32, arithmetic: source.reference))
     let engine = try engineOptions.engine(decoder, on: machine, defaultType: .f32)
     var options = Trace.Options()
     options.split = try sizes()

@@ -54,7 +54,7 @@ extension LanguageModel {
   ///
   /// ```swift
   /// let machine = try Machine()
-  /// print(try LanguageModel(folder: "Qwen3-8B-DMS-8x", on: machine).answer("Why is the sky blue?", on: machine).content)
+  /// print(try LanguageModel(path: "Qwen3-8B-DMS-8x", on: machine).answer("Why is the sky blue?", on: machine).content)
   /// ```
   /// A model without a chat template goes on with the text instead.
   /// - Throws: `InputError`, as its parts.

@@ -1,4 +1,4 @@
-// A model folder with everything that text needs: decoder, tokenizer, chat template, the makers' wishes.
+// A model with everything that text needs: decoder, tokenizer, chat template, the makers' wishes.
 
 import DMSCheckpoint
 import DMSKernels
@@ -14,19 +14,24 @@ public final class LanguageModel: Sendable {
   public let tokenizer: Tokenizer
   /// How a conversation is written down; `nil` for a base model.
   public let template: ChatTemplate?
-  /// How the makers want it sampled, by `generation_config.json`.
+  /// How the makers want it sampled, by `generation_config.json` or a GGUF file's keys.
   public let generation: GenerationConfiguration
   /// Tokens that end a text: those that `generation_config.json` names; else those of `config.json`; else the tokenizer's.
   public let eosIDs: Set<Int>
 
-  /// Loads a Hugging Face folder.
+  /// Loads a Hugging Face folder or a GGUF file.
   /// - Parameter machine: whose threads convert weights, where that is asked for.
   /// - Throws: `InputError` naming the file that is missing or wrong.
-  public init(folder: String, on machine: Machine, _ options: Decoder.Options = Decoder.Options()) throws {
-    decoder = try Decoder(Checkpoint(folder: folder), on: machine, options)
-    tokenizer = try Tokenizer(folder: folder)
-    template = try ChatTemplate(folder: folder)
-    generation = try GenerationConfiguration(folder: folder)
+  public convenience init(path: String, on machine: Machine, _ options: Decoder.Options = Decoder.Options()) throws {
+    try self.init(ModelSource(path: path), on: machine, options)
+  }
+
+  /// Loads a model that is open already.
+  public init(_ source: ModelSource, on machine: Machine, _ options: Decoder.Options = Decoder.Options()) throws {
+    decoder = try Decoder(source, on: machine, options)
+    tokenizer = try source.tokenizer()
+    template = try source.template()
+    generation = try source.generation()
     let known = [generation.eosIDs ?? [], decoder.configuration.eosIDs, [tokenizer.eosID].compactMap { $0 }]
     eosIDs = Set(known.first { !$0.isEmpty } ?? [])
   }

@@ -7,7 +7,7 @@ import DMSTensor
 
 /// Rounds a stored matrix into blocks. One task per group of sixteen rows.
 public struct BlockQuantization: ParallelWork {
-  let source: Matrix
+  let source: Weights
   /// The matrix in blocks, in the memory that was given; whole when all tasks have run.
   public let result: BlockMatrix
   private let bytes: UnsafeMutableRawPointer
@@ -15,7 +15,7 @@ public struct BlockQuantization: ParallelWork {
   /// Prepares the rounding of a matrix.
   ///
   /// - Parameter bytes: memory of the result, at least `BlockMatrix.bytes` for the shape of `source`.
-  public init(_ source: Matrix, _ format: BlockFormat, to bytes: UnsafeMutableRawBufferPointer) {
+  public init(_ source: Weights, _ format: BlockFormat, to bytes: UnsafeMutableRawBufferPointer) {
     self.source = source
     let count = BlockMatrix.bytes(format, rows: source.rows, columns: source.columns)
     result = BlockMatrix(
@@ -28,18 +28,23 @@ public struct BlockQuantization: ParallelWork {
 
   /// Rounds a group.
   public func run(task group: Int, worker: Int) {
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: BlockFormat.columnsPerBlock) { numbers in
-      guard let numbers = numbers.baseAddress else { return }
+    let (rows, columns) = (BlockFormat.rowsPerGroup, source.columns)
+    let room = rows * columns + BlockFormat.columnsPerBlock
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: room) { wide in
+      guard let wide = wide.baseAddress else { return }
+      let numbers = wide + rows * columns
+      let first = group * rows
+      widen(source, rows: first..<min(source.rows, first + rows), to: wide)
       for block in 0..<result.columnBlocks {
         let index = group * result.columnBlocks + block
         let scales = UnsafeMutableRawPointer(mutating: result.scales)
         let bytes = bytes + index * result.format.blockBytes
         bytes.initializeMemory(as: UInt8.self, repeating: 0, count: result.format.blockBytes)
-        for row in 0..<BlockFormat.rowsPerGroup {
-          load(row: group * BlockFormat.rowsPerGroup + row, block: block, to: numbers)
+        for row in 0..<rows {
+          load(first + row < source.rows ? wide + row * columns : nil, block: block, to: numbers)
           let scale = result.format == .q8 ? eightBitScale(numbers) : fourBitScale(numbers)
           scales.storeBytes(
-            of: bf16(scale), toByteOffset: 2 * (index * BlockFormat.rowsPerGroup + row), as: UInt16.self)
+            of: bf16(scale), toByteOffset: 2 * (index * rows + row), as: UInt16.self)
           store(numbers, scale: scale, row: row, to: bytes.assumingMemoryBound(to: UInt8.self))
         }
       }
@@ -47,13 +52,11 @@ public struct BlockQuantization: ParallelWork {
   }
 
   /// A row's numbers of one block, zeros where the matrix has none.
-  private func load(row: Int, block: Int, to numbers: UnsafeMutablePointer<Float>) {
+  private func load(_ row: UnsafePointer<Float>?, block: Int, to numbers: UnsafeMutablePointer<Float>) {
     numbers.update(repeating: 0, count: BlockFormat.columnsPerBlock)
     let first = block * BlockFormat.columnsPerBlock
-    guard row < source.rows else { return }
-    widen(
-      source.row(row) + first * source.type.size, source.type,
-      min(BlockFormat.columnsPerBlock, source.columns - first), to: numbers)
+    guard let row else { return }
+    numbers.update(from: row + first, count: min(BlockFormat.columnsPerBlock, source.columns - first))
   }
 
   private func store(

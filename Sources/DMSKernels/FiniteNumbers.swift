@@ -93,6 +93,30 @@ public struct FiniteScan: ParallelWork {
     return !found.pointee.load(ordering: .relaxed)
   }
 
+  /// Whether all numbers of a matrix in any form are finite.
+  public static func areFinite(_ weights: Weights, on pool: ThreadPool) -> Bool {
+    if case .stored(let matrix) = weights { return areFinite(matrix.view, on: pool) }
+    let found = UnsafeMutablePointer<Atomic<Bool>>.allocate(capacity: 1)
+    defer { found.deallocate() }
+    found.initialize(to: Atomic(false))
+    pool.run(tasks: weights.rows, RowScan(weights: weights, found: found))
+    return !found.pointee.load(ordering: .relaxed)
+  }
+
+  /// Looks at what the blocks of a row stand for.
+  private struct RowScan: ParallelWork {
+    let weights: Weights
+    let found: UnsafeMutablePointer<Atomic<Bool>>
+
+    func run(task row: Int, worker: Int) {
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: weights.columns) { numbers in
+        guard let base = numbers.baseAddress else { return }
+        widen(weights, rows: row..<row + 1, to: base)
+        if !DMSKernels.areFinite(base, weights.columns) { found.pointee.store(true, ordering: .relaxed) }
+      }
+    }
+  }
+
   /// Scans 64 KiB.
   public func run(task: Int, worker: Int) {
     let part = UnsafeRawBufferPointer(

@@ -9,10 +9,10 @@ import DMSTensor
 
 /// `Y = X Wᵀ (+ b)` for the rows of a chunk, by OpenBLAS. A task takes a tile of 128 outputs.
 public struct MatrixProduct: ParallelWork {
-  /// Outputs of one tile: its fp32 weights (N × K) are made in scratch memory when they are stored in 16 bits.
+  /// Outputs of one tile: its fp32 weights (N × K) are made in scratch memory unless they are stored so.
   public static let tile = 128
 
-  let weights: Matrix
+  let weights: Weights
   let input: UnsafePointer<Float>
   let rows: Int
   let bias: UnsafePointer<Float>?
@@ -28,7 +28,7 @@ public struct MatrixProduct: ParallelWork {
   ///   - output: T rows of `outputStride` numbers, at least N.
   ///   - scratch: for each worker `scratchStride` numbers, at least `tile · K`.
   public init(
-    _ weights: Matrix, input: UnsafePointer<Float>, rows: Int, bias: UnsafePointer<Float>?,
+    _ weights: Weights, input: UnsafePointer<Float>, rows: Int, bias: UnsafePointer<Float>?,
     output: UnsafeMutablePointer<Float>, outputStride: Int, scratch: UnsafeMutablePointer<Float>, scratchStride: Int
   ) {
     precondition(scratchStride >= Self.tile * weights.columns, "a worker's scratch holds one tile of weights")
@@ -50,10 +50,12 @@ public struct MatrixProduct: ParallelWork {
     let first = task * Self.tile
     let count = min(Self.tile, weights.rows - first)
     let columns = weights.columns
-    var tile = weights.row(first).assumingMemoryBound(to: Float.self)
-    if weights.type != .f32 {
+    let tile: UnsafePointer<Float>
+    if case .stored(let matrix) = weights, matrix.type == .f32 {
+      tile = matrix.row(first).assumingMemoryBound(to: Float.self)
+    } else {
       let wide = scratch + worker * scratchStride
-      widen(weights.row(first), weights.type, count * columns, to: wide)
+      widen(weights, rows: first..<first + count, to: wide)
       tile = UnsafePointer(wide)
     }
     if let bias {

@@ -25,12 +25,12 @@ public struct CheckpointConversion {
     self.machine = machine
   }
 
-  /// A tensor of the checkpoint, in the form that it has there.
+  /// A tensor of the model, in the form that it has there.
   private struct Source {
     let tensor: DecoderTensor
-    let view: TensorView
-    var name: String { tensor.name }
-    var isConverted: Bool { tensor.use == .converted }
+    let weights: Weights
+    var count: Int { weights.rows * weights.columns }
+    var type: ElementType { if case .stored(let matrix) = weights { matrix.type } else { .f32 } }
   }
 
   /// Writes `folder`: weights, configuration, and copies of the tokenizer and its like. Takes the memory of one matrix.
@@ -39,30 +39,29 @@ public struct CheckpointConversion {
   /// - Throws: `InputError` if `folder` exists, for tensors that are missing or hold numbers that are not finite, and for a
   ///   disk without room;
   ///   `CancellationError`. Nothing is left behind then.
-  public func write(_ checkpoint: Checkpoint, to folder: String) throws -> Int {
-    let shape = checkpoint.configuration
-    if let stored = shape.blocks {
+  public func write(_ model: ModelSource, to folder: String) throws -> Int {
+    if let stored = model.configuration.blocks {
       throw InputError(
-        "the weights are in \(stored.format.rawValue) blocks already", at: checkpoint.folder,
+        "the weights are in \(stored.format.rawValue) blocks already", at: model.path,
         remedy: "use the checkpoint that they were made of")
     }
-    // The rows that are kept apart lie in its memory.
+    // Rows that are kept apart or in another order lie in its memory.
     let asStored = WeightConversion(.asStored, pool: machine.pool, total: 0, progress: nil)
     defer { withExtendedLifetime(asStored) {} }
-    let sources = try sources(of: checkpoint, asStored)
+    let sources = try sources(of: model, asStored)
     let output = try CheckpointFolder(folder)
-    try output.copyCompanions(of: checkpoint.folder)
+    try output.writeCompanions(of: model)
     try output.writeConfiguration(
-      of: checkpoint.folder, type: format.type,
+      model.configurationKeys(), type: format.type,
       blocks: format.blocks.map { StoredBlocks($0, parameters: parameters(sources)) })
     let tensors = declarations(sources)
     let writer = try SafetensorsWriter(
       path: output.partial + "/model.safetensors", tensors: tensors, metadata: ["format": "pt"], order: .asDeclared)
-    let total = sources.reduce(0) { $0 + ($1.isConverted ? $1.view.count : 0) }
+    let total = sources.reduce(0) { $0 + ($1.tensor.use == .converted ? $1.count : 0) }
     let conversion = WeightConversion(format, pool: machine.pool, total: total, progress: progress)
     for source in sources {
       if isCancelled() { throw CancellationError() }
-      try write(source, conversion, of: checkpoint.folder, to: writer)
+      try write(source, conversion, of: model.path, to: writer)
     }
     try writer.finish()
     try output.finish()
@@ -70,18 +69,20 @@ public struct CheckpointConversion {
   }
 
   /// What a decoder takes, in its order.
-  private func sources(of checkpoint: Checkpoint, _ asStored: WeightConversion) throws -> [Source] {
-    let source = WeightSource(checkpoint.configuration, checkpoint, asStored, keepsBorrowed: format.blocks != nil)
+  private func sources(of model: ModelSource, _ asStored: WeightConversion) throws -> [Source] {
+    let source = WeightSource(model.configuration, model, asStored, keepsBorrowed: format.blocks != nil)
     return try source.tensors.all.compactMap { tensor in
-      let view =
-        tensor.use == .borrowed
-        ? try source.borrowedRows(tensor.layer) : try checkpoint.tensor(tensor.name, shape: tensor.shape)
-      return view.map { Source(tensor: tensor, view: $0) }
+      if tensor.use == .borrowed {
+        return try source.borrowedRows(tensor.layer).map { Source(tensor: tensor, weights: $0) }
+      }
+      let (weights, owner) = try source.ordered(tensor, of: model)
+      owner.map(asStored.keep)
+      return Source(tensor: tensor, weights: weights)
     }
   }
 
   private func parameters(_ sources: [Source]) -> Int {
-    sources.reduce(0) { $0 + ($1.tensor.use == .borrowed ? 0 : $1.view.count) }
+    sources.reduce(0) { $0 + ($1.tensor.use == .borrowed ? 0 : $1.count) }
   }
 
   /// Blocks first, then scales, then numbers by their size: every size is a multiple of the alignment of what follows.
@@ -89,34 +90,40 @@ public struct CheckpointConversion {
     var (blocks, scales): ([SafetensorsWriter.Declaration], [SafetensorsWriter.Declaration]) = ([], [])
     var numbers: [SafetensorsWriter.Declaration] = []
     for source in sources {
-      if source.isConverted, let format = format.blocks {
+      if source.tensor.use == .converted, let format = format.blocks {
         let pair = StoredBlocks.declarations(
-          source.name, format, rows: source.view.shape[0], columns: source.view.shape[1])
+          source.tensor.name, format, rows: source.weights.rows, columns: source.weights.columns)
         blocks.append(pair.blocks)
         scales.append(pair.scales)
       } else {
-        let type = source.isConverted ? format.type : nil
-        numbers.append(.init(source.name, type ?? source.view.type, source.view.shape))
+        numbers.append(.init(source.tensor.name, self.format(of: source).type ?? source.type, source.tensor.shape))
       }
     }
     return blocks + scales + numbers.filter { $0.type.size == 4 } + numbers.filter { $0.type.size != 4 }
   }
 
+  /// What keeps its form is written as numbers all the same.
+  private func format(of source: Source) -> WeightFormat {
+    if source.tensor.use == .converted { return format }
+    if case .ggml = source.weights { return .f32 }
+    return .asStored
+  }
+
   private func write(
-    _ source: Source, _ conversion: WeightConversion, of folder: String, to writer: SafetensorsWriter
+    _ source: Source, _ conversion: WeightConversion, of path: String, to writer: SafetensorsWriter
   ) throws {
-    guard source.isConverted, let (weights, bytes) = try conversion.converted(source.view, source.name, of: folder)
-    else {
-      guard FiniteScan.areFinite(source.view, on: machine.pool) else {
-        throw Checkpoint.notFinite(source.name, at: folder)
-      }
-      return try writer.write(source.view.bytes, to: source.name)
+    let name = source.tensor.name
+    let format = format(of: source)
+    let own = format == conversion.format ? conversion : .init(format, pool: machine.pool, total: 0, progress: nil)
+    guard let (weights, bytes) = try own.converted(source.weights, name, of: path) else {
+      guard FiniteScan.areFinite(source.weights, on: machine.pool) else { throw Checkpoint.notFinite(name, at: path) }
+      return try writer.write(source.weights.allBytes, to: name)
     }
     try withExtendedLifetime(bytes) {
-      switch weights {
-      case .stored(let matrix):
-        try writer.write(UnsafeRawBufferPointer(start: matrix.base, count: matrix.bytes), to: source.name)
-      case .blocks(let matrix): try StoredBlocks.write(matrix, source.name, to: writer)
+      if case .blocks(let matrix) = weights {
+        try StoredBlocks.write(matrix, name, to: writer)
+      } else {
+        try writer.write(weights.allBytes, to: name)
       }
     }
   }

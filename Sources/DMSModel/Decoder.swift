@@ -5,9 +5,9 @@ import DMSKernels
 import DMSPlatform
 import DMSTensor
 
-/// The decoder of a checkpoint, ready to run. Weights stay mapped in their stored types unless another form is asked for.
+/// The decoder of a model, ready to run. Weights stay mapped in their stored types unless another form is asked for.
 public final class Decoder: @unchecked Sendable {
-  /// How a checkpoint is loaded.
+  /// How a model is loaded.
   public struct Options {
     /// F32, or BF16 to compute what a reference model does whose rotary frequencies were rounded with its weights
     /// (`model.to(torch.bfloat16)` in PyTorch; `from_pretrained` does not round them).
@@ -15,6 +15,8 @@ public final class Decoder: @unchecked Sendable {
     /// The form of the linear maps' weights. Any but the stored one is made in memory, on all threads. Weights that are
     /// stored in blocks cannot have another.
     public var weights = WeightFormat.asStored
+    /// How weights in blocks are multiplied.
+    public var arithmetic = Arithmetic.fast
     /// Receives the share of the weights that is converted.
     public var progress: ((Double) -> Void)?
 
@@ -29,15 +31,18 @@ public final class Decoder: @unchecked Sendable {
   let weights: DecoderWeights
   /// Radians per position of each channel pair, `[D / 2]`.
   let frequencies: [Float]
-  let checkpoint: Checkpoint?
+  /// `nil`: its weights are random.
+  let model: ModelSource?
+  /// Whether vectors are rounded for products with weights in blocks.
+  let arithmetic: Arithmetic
 
-  /// Loads a checkpoint. Weights that keep their form stay mapped and take no memory of their own.
+  /// Loads a model. Weights that keep their form stay mapped and take no memory of their own.
   ///
   /// - Parameter machine: whose threads convert weights.
   /// - Throws: `InputError` for a tensor that is missing, has the wrong shape or type, or is converted and holds numbers that
   ///   are not finite. Those that stay mapped are not read here.
-  public convenience init(_ checkpoint: Checkpoint, on machine: Machine, _ options: Options = Options()) throws {
-    try self.init(checkpoint.configuration, checkpoint, machine, options)
+  public convenience init(_ model: ModelSource, on machine: Machine, _ options: Options = Options()) throws {
+    try self.init(model.configuration, model, machine, options)
   }
 
   /// A decoder of this shape with random weights (BF16 where they are to be as stored), for measuring speed.
@@ -49,20 +54,21 @@ public final class Decoder: @unchecked Sendable {
     try self.init(shape, nil, machine, options)
   }
 
-  private init(_ shape: ModelConfiguration, _ checkpoint: Checkpoint?, _ machine: Machine, _ options: Options) throws {
-    self.checkpoint = checkpoint
+  private init(_ shape: ModelConfiguration, _ model: ModelSource?, _ machine: Machine, _ options: Options) throws {
+    self.model = model
+    arithmetic = options.arithmetic
     configuration = shape
-    weightFormat = try options.weights.resolved(for: shape, storedIn: checkpoint?.folder)
-    let bits = weightFormat.bits ?? (checkpoint == nil ? 16 : nil)
-    if let bits, checkpoint == nil || (weightFormat.type != shape.storedType && shape.blocks == nil) {
+    weightFormat = try options.weights.resolved(for: shape, storedIn: model?.path)
+    let bits = weightFormat.bits ?? (model == nil ? 16 : nil)
+    if let bits, model == nil || (weightFormat.type != shape.storedType && shape.blocks == nil) {
       try MemoryLimits.require(
         Int(Double(shape.parameters) * bits / 8), for: "memory for weights in \(weightFormat.rawValue)",
         remedy: "use --weights q4, or write them once with dms quantize")
     }
     let conversion = WeightConversion(
-      weightFormat, pool: machine.pool, total: checkpoint?.parameters ?? shape.parameters, progress: options.progress)
+      weightFormat, pool: machine.pool, total: model?.parameters ?? shape.parameters, progress: options.progress)
     weights = try DecoderWeights(
-      WeightSource(shape, checkpoint, conversion, keepsBorrowed: weightFormat.blocks != nil))
+      WeightSource(shape, model, conversion, keepsBorrowed: weightFormat.blocks != nil))
     // Norms and biases are counted in the total, and not converted.
     if weightFormat != .asStored, shape.blocks == nil { options.progress?(1) }
     var frequencies = configuration.rope.frequencies(headDim: configuration.headDim)

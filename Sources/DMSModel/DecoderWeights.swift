@@ -81,19 +81,19 @@ extension DecoderWeights {
   }
 }
 
-/// Takes tensors from a checkpoint, or from nowhere, in the forms that the decoder wants.
+/// Takes tensors from a model, or from nowhere, in the forms that the decoder wants.
 struct WeightSource {
   let shape: ModelConfiguration
   let tensors: DecoderTensors
   /// `nil`: the weights are random.
-  let checkpoint: Checkpoint?
+  let model: ModelSource?
   let conversion: WeightConversion
-  /// Whether linear maps are to be in blocks, and the rows that decide are kept apart from them.
+  /// Whether vectors are rounded for linear maps in blocks, and the rows that decide are kept apart from them.
   let keepsBorrowed: Bool
 
-  init(_ shape: ModelConfiguration, _ checkpoint: Checkpoint?, _ conversion: WeightConversion, keepsBorrowed: Bool) {
+  init(_ shape: ModelConfiguration, _ model: ModelSource?, _ conversion: WeightConversion, keepsBorrowed: Bool) {
     self.shape = shape
-    self.checkpoint = checkpoint
+    self.model = model
     self.conversion = conversion
     self.keepsBorrowed = keepsBorrowed
     tensors = DecoderTensors(shape)
@@ -111,18 +111,40 @@ struct WeightSource {
 
   func matrix(_ role: DecoderTensor.Role, _ layer: Int? = nil) throws -> Weights {
     let tensor = tensor(role, layer)
-    let (rows, columns, isConverted) = (tensor.shape[0], tensor.shape[1], tensor.use == .converted)
-    guard let checkpoint else { return conversion.random(rows, columns, converted: isConverted) }
-    if isConverted, let stored = shape.blocks {
-      return .blocks(try checkpoint.blocks(tensor.name, stored.format, rows: rows, columns: columns))
+    guard let model else {
+      return conversion.random(tensor.shape[0], tensor.shape[1], converted: tensor.use == .converted)
     }
-    let view = try checkpoint.tensor(tensor.name, shape: tensor.shape)
-    guard isConverted else { return .stored(Matrix(view)) }
-    let weights = try conversion.convert(view, tensor.name, of: checkpoint.folder)
-    if case .stored(let matrix) = weights, matrix.base == view.bytes.baseAddress { return weights }
-    // What has been converted is not read again: one form of it in memory is enough.
-    MappedFile.letGo(of: view.bytes)
+    let (weights, bytes) = try ordered(tensor, of: model)
+    if tensor.use == .converted,
+      let (result, owned) = try conversion.converted(weights, model.name(of: tensor), of: model.path)
+    {
+      conversion.keep(owned)
+      // What has been converted is not read again: one form of it in memory is enough.
+      MappedFile.letGo(of: try model.weights(tensor).allBytes)
+      return result
+    }
+    bytes.map(conversion.keep)
     return weights
+  }
+
+  /// A tensor as it is stored, its rows in the order of Hugging Face's: a copy where the container has another.
+  func ordered(_ tensor: DecoderTensor, of model: ModelSource) throws -> (weights: Weights, bytes: OwnedBytes?) {
+    let stored = try model.weights(tensor)
+    guard let heads = model.interleavedHeads(tensor) else { return (stored, nil) }
+    let (source, width) = (stored.allBytes, stored.bytes / max(1, stored.rows))
+    let bytes = OwnedBytes(stored.bytes)
+    for row in 0..<stored.rows {
+      let place = deinterleaved(row, headDim: stored.rows / heads)
+      UnsafeMutableRawBufferPointer(rebasing: bytes.buffer[(place * width)...])
+        .copyMemory(from: UnsafeRawBufferPointer(rebasing: source[row * width..<(row + 1) * width]))
+    }
+    return (stored.moved(to: UnsafeRawBufferPointer(rebasing: bytes.buffer[..<stored.bytes])), bytes)
+  }
+
+  /// Where Hugging Face has a row of a container that interleaves the halves of every head.
+  private func deinterleaved(_ row: Int, headDim: Int) -> Int {
+    let (head, place) = (row / headDim, row % headDim)
+    return head * headDim + place % 2 * (headDim / 2) + place / 2
   }
 
   /// A small tensor as an fp32 copy; ones, if the weights are random.
@@ -133,16 +155,18 @@ struct WeightSource {
   private func vector(_ tensor: DecoderTensor) throws -> FloatBuffer {
     let count = tensor.shape[0]
     let buffer = FloatBuffer(count)
-    guard let checkpoint else {
+    guard let model else {
       buffer.base.update(repeating: 1, count: count)
       return buffer
     }
-    let view = try checkpoint.tensor(tensor.name, shape: tensor.shape)
-    if let base = view.bytes.baseAddress { widen(base, view.type, count, to: buffer.base) }
-    guard FiniteScan.areFinite(view, on: conversion.pool) else {
-      throw Checkpoint.notFinite(tensor.name, at: checkpoint.folder)
+    let (stored, owner) = try ordered(tensor, of: model)
+    return try withExtendedLifetime(owner) {
+      widen(stored, rows: 0..<count, to: buffer.base)
+      guard FiniteScan.areFinite(stored, on: conversion.pool) else {
+        throw Checkpoint.notFinite(model.name(of: tensor), at: model.path)
+      }
+      return buffer
     }
-    return buffer
   }
 
   func linear(_ role: DecoderTensor.Role, _ layer: Int?) throws -> Linear {
@@ -151,34 +175,50 @@ struct WeightSource {
 
   /// The borrowed channels' rows of a query projection, in their stored type; `nil` unless they are kept apart.
   func borrowed(_ layer: Int) throws -> Linear? {
-    guard let checkpoint, let rows = try borrowedRows(layer) else { return nil }
-    guard let bias = tensors[.query, .bias, layer: layer] else {
-      return Linear(weights: .stored(Matrix(rows)), bias: nil)
-    }
-    let view = try checkpoint.tensor(bias.name, shape: bias.shape)
-    let buffer = FloatBuffer(shape.kvHeads)
-    if let base = view.bytes.baseAddress {
-      for kvHead in 0..<shape.kvHeads {
-        widen(base + shape.borrowedChannel(kvHead) * view.type.size, view.type, 1, to: buffer.base + kvHead)
-      }
-    }
-    return Linear(weights: .stored(Matrix(rows)), bias: buffer)
+    guard let rows = try borrowedRows(layer) else { return nil }
+    guard let bias = tensors[.query, .bias, layer: layer] else { return Linear(weights: rows, bias: nil) }
+    let (all, buffer) = (try vector(bias), FloatBuffer(shape.kvHeads))
+    for kvHead in 0..<shape.kvHeads { buffer.base[kvHead] = all.base[shape.borrowedChannel(kvHead)] }
+    return Linear(weights: rows, bias: buffer)
   }
 
   /// `[G, hidden]`. An eviction cannot be taken back, and these few rows decide it: they are not worth rounding.
-  func borrowedRows(_ layer: Int?) throws -> TensorView? {
-    guard let checkpoint, keepsBorrowed, let borrowed = tensors[.query, .borrowed, layer: layer] else { return nil }
-    if shape.blocks != nil { return try checkpoint.tensor(borrowed.name, shape: borrowed.shape) }
-    let query = tensor(.query, layer)
-    let source = Matrix(try checkpoint.tensor(query.name, shape: query.shape))
-    let width = shape.hidden * source.type.size
-    let bytes = conversion.bytes(shape.kvHeads * width)
-    for kvHead in 0..<shape.kvHeads {
-      let row = UnsafeRawBufferPointer(start: source.row(shape.borrowedChannel(kvHead)), count: width)
-      UnsafeMutableRawBufferPointer(rebasing: bytes[(kvHead * width)...]).copyMemory(from: row)
+  func borrowedRows(_ layer: Int?) throws -> Weights? {
+    guard let model, keepsBorrowed, let borrowed = tensors[.query, .borrowed, layer: layer] else { return nil }
+    if shape.blocks != nil || model.has(borrowed) { return try model.weights(borrowed) }
+    let (query, owner) = try ordered(tensor(.query, layer), of: model)
+    return withExtendedLifetime(owner) {
+      let (source, width) = (query.allBytes, query.bytes / max(1, query.rows))
+      let bytes = conversion.bytes(shape.kvHeads * width)
+      for kvHead in 0..<shape.kvHeads {
+        let row = shape.borrowedChannel(kvHead)
+        UnsafeMutableRawBufferPointer(rebasing: bytes[(kvHead * width)...])
+          .copyMemory(from: UnsafeRawBufferPointer(rebasing: source[row * width..<(row + 1) * width]))
+      }
+      return query.moved(to: UnsafeRawBufferPointer(rebasing: bytes[..<(shape.kvHeads * width)]), rows: shape.kvHeads)
     }
-    return TensorView(
-      type: source.type, shape: borrowed.shape,
-      bytes: UnsafeRawBufferPointer(rebasing: bytes[..<(shape.kvHeads * width)]))
+  }
+}
+
+extension Weights {
+  /// All bytes of plain numbers or of a GGUF file's blocks.
+  /// - Precondition: not in this program's own blocks, whose scales lie apart.
+  var allBytes: UnsafeRawBufferPointer {
+    switch self {
+    case .stored(let matrix): UnsafeRawBufferPointer(start: matrix.base, count: matrix.bytes)
+    case .ggml(let matrix): UnsafeRawBufferPointer(start: matrix.base, count: matrix.bytes)
+    case .blocks: preconditionFailure("numbers, or rows of blocks")
+    }
+  }
+
+  /// The same kind of rows in other memory.
+  fileprivate func moved(to bytes: UnsafeRawBufferPointer, rows: Int? = nil) -> Weights {
+    switch self {
+    case .stored(let matrix):
+      .stored(Matrix(TensorView(type: matrix.type, shape: [rows ?? matrix.rows, matrix.columns], bytes: bytes)))
+    case .ggml(let matrix):
+      .ggml(GGMLMatrix(matrix.type, rows: rows ?? matrix.rows, columns: matrix.columns, bytes: bytes))
+    case .blocks: preconditionFailure("numbers, or rows of blocks")
+    }
   }
 }

@@ -61,10 +61,7 @@ extension Engine {
     let (shape, weights, rows) = (decoder.configuration, decoder.weights, ids.count)
     for row in ids.indices {
       let hidden = workspace.hidden.base + row * shape.hidden
-      switch weights.embedding {
-      case .stored(let matrix): widen(matrix.row(ids[row]), matrix.type, shape.hidden, to: hidden)
-      case .blocks(let matrix): widen(matrix, row: ids[row], to: hidden)
-      }
+      widen(weights.embedding, rows: ids[row]..<ids[row] + 1, to: hidden)
     }
     _ = faults.take(rows: rows)
     for index in weights.layers.indices {
@@ -242,7 +239,7 @@ extension Engine {
 
   /// Weights in blocks multiply with vectors in blocks: rounded once for all maps of the same input.
   private func roundForBlocks(_ map: Linear, _ input: UnsafePointer<Float>, _ rows: Int, _ stage: Stage) {
-    guard case .blocks(let weights) = map.weights else { return }
+    guard case .blocks(let weights) = map.weights, decoder.arithmetic == .fast else { return }
     let work = VectorQuantization(
       input, columns: weights.columns, to: workspace.blockVectors, instructions: instructions,
       faults: faults.stage(stage.number))
@@ -256,12 +253,12 @@ extension Engine {
   ) -> LinearProduct {
     let bias = map.bias.map { UnsafePointer($0.base) }
     switch (map.weights, kernels) {
-    case (.blocks(let weights), _):
+    case (.blocks(let weights), _) where decoder.arithmetic == .fast:
       return .blocks(
         BlockProduct(
           weights, vectors: workspace.blockVectors, count: rows, bias: bias, output: output, outputStride: stride,
           workers: machine.threads, instructions: instructions))
-    case (.stored(let weights), .rows):
+    case (let weights, .rows):
       return .rows(
         MatrixProduct(
           weights, input: input, rows: rows, bias: bias, output: output, outputStride: stride,
@@ -271,6 +268,11 @@ extension Engine {
         MatrixVectorProduct(
           weights, input: input, vectors: rows, bias: bias, output: output, outputStride: stride,
           scratch: workspace.split.base + scratch * workspace.splitStride, instructions: instructions))
+    case (let weights, .vectors):
+      return .widened(
+        WidenedVectorProduct(
+          weights, input: input, vectors: rows, bias: bias, output: output, outputStride: stride,
+          scratch: workspace.scratch.base, scratchStride: workspace.scratchStride, instructions: instructions))
     }
   }
 

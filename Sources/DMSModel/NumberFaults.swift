@@ -32,7 +32,7 @@ extension Decoder {
   /// The error of a call whose numbers are not finite after a stage. Reads all weights, as far as the first that holds such
   /// numbers.
   func error(after stage: Stage, on machine: Machine) -> InputError {
-    if let tensor = checkpoint?.firstTensor(where: { !FiniteScan.areFinite($0, on: machine.pool) }) {
+    if let tensor = model?.firstTensor(where: { !FiniteScan.areFinite($0, on: machine.pool) }) {
       return Checkpoint.notFinite(tensor.name, at: tensor.path)
     }
     let place =
@@ -42,7 +42,7 @@ extension Decoder {
       case .head: "the logits have"
       }
     return InputError(
-      "\(place) numbers that are not finite", at: checkpoint?.folder,
+      "\(place) numbers that are not finite", at: model?.path,
       remedy: "its weights are damaged or too large: use another checkpoint")
   }
 }

@@ -65,7 +65,7 @@ extension WeightConversion {
         type: .bf16, shape: [rows, columns],
         bytes: UnsafeRawBufferPointer(rebasing: bytes.buffer[..<(rows * columns * 2)])))
     return withExtendedLifetime(bytes) {
-      if converted, let (weights, owned) = self.converted(source) {
+      if converted, let (weights, owned) = self.converted(.stored(source)) {
         keep(owned)
         return weights
       }

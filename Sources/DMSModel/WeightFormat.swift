@@ -63,6 +63,14 @@ public enum WeightFormat: String, Sendable, CaseIterable {
   }
 }
 
+/// How weights in blocks are multiplied; plain numbers always are as they are.
+public enum Arithmetic: String, Sendable, CaseIterable {
+  /// As what they stand for, with vectors in fp32.
+  case exact
+  /// With vectors rounded to 8 bits, in integers.
+  case fast
+}
+
 /// Converts matrices as they are loaded, on all threads, and keeps what it made.
 final class WeightConversion {
   let format: WeightFormat
@@ -82,30 +90,25 @@ final class WeightConversion {
     self.progress = progress
   }
 
-  /// A tensor of a checkpoint in the form that is asked for, kept in memory if that is not its own.
+  /// A matrix in the form that is asked for, and the memory that it lies in. `nil` if it has that form.
   /// - Throws: `InputError` naming the tensor if it holds numbers that are not finite, or none of the form.
-  func convert(_ source: TensorView, _ name: String, of folder: String) throws -> Weights {
-    guard let (weights, bytes) = try converted(source, name, of: folder) else { return .stored(Matrix(source)) }
-    keep(bytes)
-    return weights
-  }
-
-  /// As `convert`, without keeping it. `nil` if it has that form.
-  func converted(
-    _ source: TensorView, _ name: String, of folder: String
-  ) throws -> (weights: Weights, bytes: OwnedBytes)? {
-    guard changes(Matrix(source)) else { return converted(Matrix(source)) }
-    guard FiniteScan.areFinite(source, on: pool) else { throw Checkpoint.notFinite(name, at: folder) }
-    let result = converted(Matrix(source))
-    if case .stored(let matrix)? = result?.weights, !FiniteScan.areFinite(matrix.view, on: pool) {
+  func converted(_ source: Weights, _ name: String, of path: String) throws -> (weights: Weights, bytes: OwnedBytes)? {
+    if case .blocks = source { return nil }
+    guard changes(source) else { return converted(source) }
+    guard FiniteScan.areFinite(source, on: pool) else { throw Checkpoint.notFinite(name, at: path) }
+    let result = converted(source)
+    if case .stored? = result?.weights, let weights = result?.weights, !FiniteScan.areFinite(weights, on: pool) {
       throw InputError(
-        "tensor \"\(name)\" holds numbers too large for \(format.rawValue)", at: folder, remedy: "use bf16, q8 or q4")
+        "tensor \"\(name)\" holds numbers too large for \(format.rawValue)", at: path, remedy: "use bf16, q8 or q4")
     }
     return result
   }
 
-  private func changes(_ source: Matrix) -> Bool {
-    format.blocks != nil || (format.type.map { $0 != source.type } ?? false)
+  private func changes(_ source: Weights) -> Bool {
+    switch (source, format.type) {
+    case (.stored(let matrix), let type?): type != matrix.type
+    default: format != .asStored
+    }
   }
 
   /// Memory that lives as long as what was converted.
@@ -117,8 +120,8 @@ final class WeightConversion {
 
   func keep(_ bytes: OwnedBytes) { owned.append(bytes) }
 
-  /// A matrix in the form that is asked for, and the memory that it lies in. `nil` if it has that form.
-  func converted(_ source: Matrix) -> (weights: Weights, bytes: OwnedBytes)? {
+  /// As above, of numbers that are finite.
+  func converted(_ source: Weights) -> (weights: Weights, bytes: OwnedBytes)? {
     defer {
       done += source.rows * source.columns
       progress?(Double(done) / Double(max(1, total)))
@@ -143,10 +146,10 @@ final class WeightConversion {
 /// Rows from one stored type to another, rounded to nearest even.
 private struct TypeConversion: ParallelWork {
   static let rowsPerTask = 64
-  let source: Matrix
+  let source: Weights
   let result: Matrix
 
-  init(_ source: Matrix, to result: Matrix) {
+  init(_ source: Weights, to result: Matrix) {
     self.source = source
     self.result = result
   }
@@ -157,7 +160,7 @@ private struct TypeConversion: ParallelWork {
     withUnsafeTemporaryAllocation(of: Float.self, capacity: max(1, source.columns)) { numbers in
       guard let numbers = numbers.baseAddress else { return }
       for row in task * Self.rowsPerTask..<min(source.rows, (task + 1) * Self.rowsPerTask) {
-        widen(source.row(row), source.type, source.columns, to: numbers)
+        widen(source, rows: row..<row + 1, to: numbers)
         narrow(numbers, source.columns, to: UnsafeMutableRawPointer(mutating: result.row(row)), result.type)
       }
     }

@@ -52,7 +52,7 @@ public struct HeldOutEvaluation: Sendable, Equatable {
     _ batch: TokenBatch, folder: String, on machine: Machine, isCancelled: () -> Bool
   ) throws -> HeldOutEvaluation? {
     var result = HeldOutEvaluation()
-    let decoder = try Decoder(Checkpoint(folder: folder), on: machine)
+    let decoder = try Decoder(ModelSource(path: folder), on: machine)
     let shape = decoder.configuration
     var options = Engine.Options()
     options.kvType = .f32

@@ -36,11 +36,45 @@ public struct Matrix: @unchecked Sendable {
   public func row(_ index: Int) -> UnsafeRawPointer { base + index * columns * type.size }
 }
 
+/// A borrowed weight matrix `[rows, columns]` in the blocks of a GGUF file: whole blocks, row after row.
+@frozen
+public struct GGMLMatrix: @unchecked Sendable {
+  /// Outputs of the map.
+  public let rows: Int
+  /// Inputs of the map.
+  public let columns: Int
+  /// Type of the blocks.
+  public let type: GGMLType
+  /// The first row's first block, at any address. Whoever made the matrix keeps it alive.
+  public let base: UnsafeRawPointer
+
+  /// Borrows the bytes of a tensor.
+  ///
+  /// - Precondition: `bytes` are rows of whole blocks of this shape.
+  public init(_ type: GGMLType, rows: Int, columns: Int, bytes: UnsafeRawBufferPointer) {
+    precondition(bytes.count == type.bytes(of: rows * columns, columns: columns), "blocks of this shape")
+    self.rows = rows
+    self.columns = columns
+    self.type = type
+    // A matrix without elements has no address; any will do, for nothing is read.
+    base = bytes.baseAddress ?? UnsafeRawPointer(bitPattern: 64).unsafelyUnwrapped
+  }
+
+  /// Size of a row in bytes.
+  public var rowBytes: Int { columns / type.block.elements * type.block.bytes }
+  /// Size in bytes.
+  public var bytes: Int { rows * rowBytes }
+  /// The first block of a row; rows follow each other without gaps.
+  public func row(_ index: Int) -> UnsafeRawPointer { base + index * rowBytes }
+}
+
 /// A weight matrix in any form.
 @frozen
 public enum Weights: Sendable {
   /// Plain numbers, row-major.
   case stored(Matrix)
+  /// Blocks as GGUF files have them.
+  case ggml(GGMLMatrix)
   /// Blocks of 8 or 4 bits.
   case blocks(BlockMatrix)
 
@@ -48,6 +82,7 @@ public enum Weights: Sendable {
   public var rows: Int {
     switch self {
     case .stored(let matrix): matrix.rows
+    case .ggml(let matrix): matrix.rows
     case .blocks(let matrix): matrix.rows
     }
   }
@@ -55,6 +90,7 @@ public enum Weights: Sendable {
   public var columns: Int {
     switch self {
     case .stored(let matrix): matrix.columns
+    case .ggml(let matrix): matrix.columns
     case .blocks(let matrix): matrix.columns
     }
   }
@@ -62,6 +98,7 @@ public enum Weights: Sendable {
   public var bytes: Int {
     switch self {
     case .stored(let matrix): matrix.bytes
+    case .ggml(let matrix): matrix.bytes
     case .blocks(let matrix): matrix.bytes
     }
   }
@@ -69,6 +106,7 @@ public enum Weights: Sendable {
   public func byte(at offset: Int) -> UInt8 {
     switch self {
     case .stored(let matrix): return UnsafeRawBufferPointer(start: matrix.base, count: matrix.bytes)[offset]
+    case .ggml(let matrix): return UnsafeRawBufferPointer(start: matrix.base, count: matrix.bytes)[offset]
     case .blocks(let matrix):
       let (blocks, scales) = (matrix.blockBytes, matrix.scaleBytes)
       return offset < blocks.count ? blocks[offset] : scales[offset - blocks.count]

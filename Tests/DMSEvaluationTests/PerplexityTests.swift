@@ -21,7 +21,7 @@ private func engine(
   options.eviction = eviction
   options.context = context
   let machine = try Machine(threads: threads)
-  return try Engine(Decoder(Checkpoint(folder: "\(fixtures)/\(name)"), on: machine, loading), on: machine, options)
+  return try Engine(Decoder(ModelSource(path: "\(fixtures)/\(name)"), on: machine, loading), on: machine, options)
 }
 
 private func ids(_ name: String) throws -> [Int] {

@@ -21,7 +21,7 @@ struct OwnedLogitsTests {
     var options = Engine.Options()
     options.context = context
     options.chunk = 32
-    return try Engine(Decoder(Checkpoint(folder: "\(fixtures)/\(fixture)"), on: machine), on: machine, options)
+    return try Engine(Decoder(ModelSource(path: "\(fixtures)/\(fixture)"), on: machine), on: machine, options)
   }
 
   private func ids(_ count: Int, seed: UInt64) -> [Int] {

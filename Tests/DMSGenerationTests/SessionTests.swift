@@ -23,7 +23,7 @@ struct SessionTests {
     options.kvType = kvType
     let folder = repository.appending(path: "Tests/Fixtures/\(fixture)").path
     let machine = try Machine(threads: threads)
-    return try Engine(Decoder(Checkpoint(folder: folder), on: machine), on: machine, options)
+    return try Engine(Decoder(ModelSource(path: folder), on: machine), on: machine, options)
   }
 
   private func ids(_ count: Int, seed: UInt64) -> [Int] {
@@ -171,7 +171,7 @@ struct SessionTests {
     }
     try writer.finish()
     let machine = try Machine()
-    let model = try LanguageModel(folder: folder, on: machine)
+    let model = try LanguageModel(path: folder, on: machine)
     let session = try Session(Engine(model.decoder, on: machine))
     try session.resume(model.ids(raw: ""))
     var sampler = Sampler(SamplingOptions(model.generation), vocabulary: 512)

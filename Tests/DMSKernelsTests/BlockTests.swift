@@ -95,7 +95,7 @@ struct BlockTests {
 
   private func quantized(_ source: Matrix, _ format: BlockFormat) -> (BlockMatrix, OwnedBytes) {
     let bytes = OwnedBytes(BlockMatrix.bytes(format, rows: source.rows, columns: source.columns))
-    let work = BlockQuantization(source, format, to: bytes.buffer)
+    let work = BlockQuantization(.stored(source), format, to: bytes.buffer)
     for task in 0..<work.tasks { work.run(task: task, worker: 0) }
     return (work.result, bytes)
   }

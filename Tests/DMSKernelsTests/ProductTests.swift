@@ -67,7 +67,7 @@ struct ProductTests {
           let stride = MatrixProduct.tile * columns
           let (out, scratch) = (FloatBuffer(rows * outputs), FloatBuffer(threads * stride))
           let work = MatrixProduct(
-            weights.matrix, input: x, rows: rows, bias: bias, output: out.base, outputStride: outputs,
+            .stored(weights.matrix), input: x, rows: rows, bias: bias, output: out.base, outputStride: outputs,
             scratch: scratch.base, scratchStride: stride)
           pool.run(tasks: work.tasks, work)
           results.append(Array(UnsafeBufferPointer(start: out.base, count: out.count)))

@@ -41,7 +41,7 @@ struct CheckpointConversionTests {
       // A written type is announced, and the fixtures choose the rotary type by what is announced.
       var options = Decoder.Options()
       options.rotaryType = source.storedType == .bf16 ? .bf16 : .f32
-      let mapped = try Decoder(checkpoint, on: Machine(threads: 2), options)
+      let mapped = try Decoder(ModelSource(checkpoint), on: Machine(threads: 2), options)
       let loaded = try fixture.decoder(format)
       #expect(mapped.fingerprint == loaded.fingerprint)
       #expect(mapped.stepBytes == loaded.stepBytes)
@@ -53,7 +53,7 @@ struct CheckpointConversionTests {
       for other in WeightFormat.allCases where isBlocks && other != format && other != .asStored {
         var options = Decoder.Options()
         options.weights = other
-        #expect(throws: (any Error).self) { try Decoder(checkpoint, on: Machine(threads: 2), options) }
+        #expect(throws: (any Error).self) { try Decoder(ModelSource(checkpoint), on: Machine(threads: 2), options) }
       }
     }
   }

@@ -44,7 +44,7 @@ struct FiniteTests {
       let machine = try Machine(threads: 2)
       var options = Decoder.Options()
       options.weights = format
-      let decoder = try Decoder(Checkpoint(folder: folder), on: machine, options)
+      let decoder = try Decoder(ModelSource(path: folder), on: machine, options)
       let engine = try Engine(decoder, on: machine)
       let cache = try engine.makeCache()
       if decodes {
@@ -121,7 +121,7 @@ struct FiniteTests {
   @Test func whatABrokenCallLeavesIsRefused() throws {
     try damaged(try fixture("qwen3-dms-neuron-head"), "model.layers.1.mlp.up_proj.weight", to: .nan) { folder in
       let machine = try Machine(threads: 2)
-      let engine = try Engine(Decoder(Checkpoint(folder: folder), on: machine), on: machine)
+      let engine = try Engine(Decoder(ModelSource(path: folder), on: machine), on: machine)
       let cache = try engine.makeCache()
       #expect(throws: InputError.self) { try engine.prefill([1, 2, 3], into: cache) }
       #expect { try engine.decode(1, in: cache) } throws: { "\($0)".contains("broke off") }

@@ -36,7 +36,7 @@ struct Fixture: CustomTestStringConvertible {
     var options = Decoder.Options()
     options.weights = weights
     options.rotaryType = checkpoint.configuration.storedType == .bf16 ? .bf16 : .f32
-    return try Decoder(checkpoint, on: Machine(threads: 2), options)
+    return try Decoder(ModelSource(checkpoint), on: Machine(threads: 2), options)
   }
 
   func floats(_ name: String) -> [Float]? {

@@ -295,7 +295,7 @@ struct LawTests {
       let metadata = "{\"config\":{\"window_size\":\(window),\"alpha_scale\":\(scale),\"alpha_offset\":\(offset)}}"
       try metadata.write(toFile: folder + "/dms_metadata.json", atomically: true, encoding: .utf8)
     }
-    try body(Decoder(Checkpoint(folder: folder), on: Machine(threads: 2)))
+    try body(Decoder(ModelSource(path: folder), on: Machine(threads: 2)))
   }
 }
 

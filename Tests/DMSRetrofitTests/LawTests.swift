@@ -41,7 +41,7 @@ struct LawTests {
     options.eviction = evicts
     options.kvType = .f32
     options.context = 100
-    let engine = try Engine(Decoder(checkpoint, on: machine), on: machine, options)
+    let engine = try Engine(Decoder(ModelSource(checkpoint), on: machine), on: machine, options)
     var expected: [Float] = []
     for text in texts {
       try engine.prefill(text, into: try engine.makeCache()) { _, rows in expected.append(contentsOf: rows) }

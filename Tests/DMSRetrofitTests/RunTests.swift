@@ -114,7 +114,7 @@ final class RunTests: RunPlace {
     #expect(before.names == after.names)
     for name in before.names { #expect(before.view(name)?.shape == after.view(name)?.shape) }
     #expect(try Checkpoint(folder: "\(root)/taught/model").configuration.dms?.window == 4)
-    _ = try Decoder(Checkpoint(folder: "\(root)/taught/model"), on: Machine(threads: 1))
+    _ = try Decoder(ModelSource(path: "\(root)/taught/model"), on: Machine(threads: 1))
   }
 
   @Test func aRunEndsWithItsReport() throws {

@@ -34,7 +34,7 @@ struct DecodeBenchmark: ParsableCommand {
   {
     var options = Engine.Options()
     options.context = 1024
-    let engine = try Engine(Decoder(Checkpoint(folder: random.folder), on: machine), on: machine, options)
+    let engine = try Engine(Decoder(ModelSource(path: random.folder), on: machine), on: machine, options)
     let cache = try engine.makeCache()
     try engine.prefill(Array(1...16), into: cache)
     for id in 1...8 { try engine.decode(id, in: cache) }

@@ -104,7 +104,7 @@ private final class BlockProducts {
       OwnedBytes(BlockMatrix.bytes(format, rows: Self.rows, columns: Self.columns))
     }
     for owned in weights {
-      let work = BlockQuantization(matrix, format, to: owned.buffer)
+      let work = BlockQuantization(.stored(matrix), format, to: owned.buffer)
       pool.run(tasks: work.tasks, work)
     }
     let rounding = VectorQuantization(source.base, columns: Self.columns, to: vectors, instructions: .best)

@@ -14,7 +14,7 @@ struct SparseBenchmark: ParsableCommand {
 
   func run() throws {
     let machine = try Machine()
-    let decoder = try Decoder(Checkpoint(folder: model), on: machine)
+    let decoder = try Decoder(ModelSource(path: model), on: machine)
     var options = Engine.Options()
     options.context = tokens + 1000
     options.kvType = .f32

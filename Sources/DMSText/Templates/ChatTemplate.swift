@@ -54,9 +54,14 @@ public struct ChatTemplate: Sendable {
 
   /// Parses a template's text, in Jinja.
   /// - Throws: `InputError` that names the line and what is malformed or not supported there.
-  public init(_ source: String) throws {
-    template = try Template(parsing: source, source: "chat template")
-    toolUse = nil
+  public init(_ source: String) throws { try self.init(source, toolUse: nil, source: "chat template") }
+
+  /// - Parameters:
+  ///   - toolUse: the template for conversations with tools, where it is another one.
+  ///   - source: where they stand, for errors.
+  package init(_ text: String, toolUse: String?, source: String) throws {
+    template = try Template(parsing: text, source: source)
+    self.toolUse = toolUse.map { ($0, "\(source).tool_use") }
   }
 
   /// Finds the template of a checkpoint: the file `chat_template.jinja`, else the member `chat_template` of

@@ -1,0 +1,216 @@
+// A model's five parts, whatever holds them: configuration, tensors, tokenizer, chat template, the makers' wishes. A Hugging
+// Face folder or a GGUF file; who computes with a model need not know which. What is computed is not known here.
+
+import DMSPlatform
+import DMSTensor
+import DMSText
+import Glibc
+
+/// A model as people have it: a Hugging Face folder, or a GGUF file (also a split one).
+public struct ModelSource: Sendable {
+  /// What holds the model.
+  public enum Container: Sendable {
+    case folder(Checkpoint)
+    case file(GGUFFile)
+  }
+
+  /// What holds the model.
+  public let container: Container
+  /// The decoder's shape.
+  public let configuration: ModelConfiguration
+  /// Its tensors.
+  package let tensors: DecoderTensors
+
+  /// Opens a model to compute with. Weights are mapped, not read.
+  /// - Throws: `InputError` that names the file and what is missing, damaged or not supported.
+  public init(path: String) throws {
+    if Self.isFile(path) {
+      let file = try GGUFFile(path: path)
+      self.init(.file(file), try ModelConfiguration(gguf: file))
+    } else {
+      self.init(try Checkpoint(folder: path))
+    }
+  }
+
+  /// A folder that is open already.
+  public init(_ checkpoint: Checkpoint) { self.init(.folder(checkpoint), checkpoint.configuration) }
+
+  private init(_ container: Container, _ configuration: ModelConfiguration) {
+    self.container = container
+    self.configuration = configuration
+    tensors = DecoderTensors(configuration)
+  }
+
+  /// Whether a path leads to a file, which a GGUF model is, and not to a folder.
+  package static func isFile(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+  }
+
+  /// Where it lies.
+  public var path: String {
+    switch container {
+    case .folder(let checkpoint): checkpoint.folder
+    case .file(let file): file.path
+    }
+  }
+
+  /// Numbers in all tensors; of weights in blocks, those that they stand for.
+  public var parameters: Int {
+    switch container {
+    case .folder(let checkpoint): checkpoint.parameters
+    case .file(let file):
+      file.names.reduce(0) { $0 + ((try? file.tensor(named: $1).shape.reduce(1, *)) ?? 0) }
+    }
+  }
+
+  /// Bytes of all tensors.
+  public var weightBytes: Int {
+    switch container {
+    case .folder(let checkpoint): checkpoint.weightBytes
+    case .file(let file): file.types.reduce(0) { $0 + $1.bytes }
+    }
+  }
+
+  /// Whether a tensor that may be missing is there.
+  package func has(_ tensor: DecoderTensor) -> Bool {
+    switch container {
+    case .folder(let checkpoint): checkpoint.hasTensor(tensor.name)
+    case .file(let file): file.hasTensor(tensor.ggufName)
+    }
+  }
+
+  /// A tensor in the form that it is stored in, valid while the source lives; a vector as a matrix of one column. Costs
+  /// look-ups; no bytes are read.
+  /// - Throws: `InputError` if it is missing or has another shape or type.
+  package func weights(_ tensor: DecoderTensor) throws -> Weights {
+    let (rows, columns) = (tensor.shape[0], tensor.shape.dropFirst().first ?? 1)
+    switch container {
+    case .folder(let checkpoint):
+      if tensor.use == .converted, let stored = configuration.blocks {
+        return .blocks(try checkpoint.blocks(tensor.name, stored.format, rows: rows, columns: columns))
+      }
+      let view = try checkpoint.tensor(tensor.name, shape: tensor.shape)
+      return .stored(Matrix(TensorView(type: view.type, shape: [rows, columns], bytes: view.bytes)))
+    case .file(let file):
+      let (type, shape, bytes) = try file.tensor(named: tensor.ggufName)
+      guard shape == tensor.shape else {
+        throw InputError(
+          "tensor \(quoted(tensor.ggufName)) has the shape \(shape), expected \(tensor.shape)", at: file.path,
+          remedy: "convert the model again")
+      }
+      guard type.plain != nil || shape.count > 1 else {
+        throw InputError(
+          "tensor \(quoted(tensor.ggufName)) is stored as \(type.name), expected F32, F16 or BF16", at: file.path,
+          remedy: "convert the model again")
+      }
+      return .init(type, rows: rows, columns: columns, bytes: bytes)
+    }
+  }
+
+  /// The name of a tensor in its container.
+  package func name(of tensor: DecoderTensor) -> String {
+    if case .file = container { tensor.ggufName } else { tensor.name }
+  }
+
+  /// In which order a container has the rows of a tensor: how many heads' channels lie interleaved, `nil` for none.
+  ///
+  /// llama.cpp pairs channels 2j and 2j + 1 in RoPE for the llama architecture, where Hugging Face pairs j and j + D / 2: its
+  /// row 2j + h of a head is Hugging Face's row h · D / 2 + j.
+  package func interleavedHeads(_ tensor: DecoderTensor) -> Int? {
+    guard case .file(let file) = container, file.value("general.architecture")?.string == "llama" else { return nil }
+    switch tensor.role {
+    case .query where tensor.part != .borrowed: return configuration.heads
+    case .key: return configuration.kvHeads
+    default: return nil
+    }
+  }
+
+  /// The first tensor of which something holds, and its file.
+  package func firstTensor(where holds: (Weights) -> Bool) -> (name: String, path: String)? {
+    switch container {
+    case .folder(let checkpoint):
+      return checkpoint.firstTensor {
+        holds(.stored(Matrix(TensorView(type: $0.type, shape: [1, $0.count], bytes: $0.bytes))))
+      }
+    case .file(let file):
+      for name in file.names {
+        guard let (type, shape, bytes) = try? file.tensor(named: name), let columns = shape.last else { continue }
+        let rows = shape.dropLast().reduce(1, *)
+        if holds(Weights(type, rows: rows, columns: columns, bytes: bytes)) { return (name, file.path) }
+      }
+      return nil
+    }
+  }
+}
+
+extension GGMLType {
+  /// The type of plain numbers; `nil` for blocks.
+  fileprivate var plain: ElementType? {
+    switch self {
+    case .f32: .f32
+    case .f16: .f16
+    case .bf16: .bf16
+    default: nil
+    }
+  }
+}
+
+extension Weights {
+  /// The tensor of a GGUF file: plain numbers as such.
+  fileprivate init(_ type: GGMLType, rows: Int, columns: Int, bytes: UnsafeRawBufferPointer) {
+    if let plain = type.plain {
+      self = .stored(Matrix(TensorView(type: plain, shape: [rows, columns], bytes: bytes)))
+    } else {
+      self = .ggml(GGMLMatrix(type, rows: rows, columns: columns, bytes: bytes))
+    }
+  }
+}
+
+extension ModelSource {
+  /// Text to ids and back.
+  /// - Throws: `InputError` that names what is missing or not supported.
+  public func tokenizer() throws -> Tokenizer {
+    switch container {
+    case .folder(let checkpoint): try Tokenizer(folder: checkpoint.folder)
+    case .file(let file): throw InputError("its tokenizer is not read yet", at: file.path)
+    }
+  }
+
+  /// How a conversation is written down; `nil` for a base model.
+  /// - Throws: `InputError` with the template's line that is malformed or not supported.
+  public func template() throws -> ChatTemplate? {
+    switch container {
+    case .folder(let checkpoint): try ChatTemplate(folder: checkpoint.folder)
+    case .file(let file): try file.template()
+    }
+  }
+
+  /// How the makers want it sampled.
+  public func generation() throws -> GenerationConfiguration {
+    switch container {
+    case .folder(let checkpoint): try GenerationConfiguration(folder: checkpoint.folder)
+    case .file(let file): file.generation()
+    }
+  }
+}
+
+extension ModelSource {
+  /// The keys of config.json, or of its equivalent.
+  package func configurationKeys() throws -> JSONObject {
+    switch container {
+    case .folder(let checkpoint): try CheckpointFolder.configuration(of: checkpoint.folder)
+    case .file(let file): try file.configuration().object ?? JSONObject()
+    }
+  }
+}
+
+extension CheckpointFolder {
+  /// Writes what belongs to a model beside its weights and its configuration: tokenizer, chat template, sampling wishes.
+  package func writeCompanions(of model: ModelSource) throws {
+    switch model.container {
+    case .folder(let checkpoint): try copyCompanions(of: checkpoint.folder)
+    case .file(let file): throw InputError("a folder is not written of a GGUF file", at: file.path)
+    }
+  }
+}
