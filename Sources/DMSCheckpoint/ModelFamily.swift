@@ -49,14 +49,14 @@ extension ModelConfiguration.Family {
   private static let needs: [(names: [String], what: String)] = [
     (
       ["qwen35", "qwen3next", "mamba", "jamba", "falconh1", "falconmamba", "nemotronh", "lfm2", "rwkv"],
-      "recurrent layers"
+      "recurrent or convolutional layers"
     ),
     (
       ["mixtral", "qwen2moe", "qwen3moe", "deepseek", "gptoss", "olmoe", "granitemoe", "phimoe", "llama4", "glm4moe"],
       "a mixture of experts"
     ),
     (
-      ["mllama", "llava", "qwen2vl", "qwen25vl", "qwen3vl", "mistral3", "gemma3n", "smolvlm", "phi4"], "more than text"
+      ["mllama", "llava", "qwen2vl", "qwen25vl", "qwen3vl", "gemma3n", "smolvlm", "phi4"], "more than text"
     ),
     (["gemma"], "GELU, scaled embeddings and norms of its own"),
     (["phi3", "glm", "chatglm", "internlm2"], "projections that are stored as one"),
