@@ -47,6 +47,10 @@ extension SequenceCache {
         throw unfit(
           "layer \(index / kvHeads) has \(bytes.keys.count) bytes of keys and \(bytes.values.count) of values")
       }
+      // Slots of a window are numbered by position.
+      if !windows.isEmpty, let window = windows[index / kvHeads], live != window.slots(tokensSeen: count) {
+        throw unfit("layer \(index / kvHeads) has \(live) tokens for a window of \(window.tokens)")
+      }
       slots.slots[index] = live
       if let key = bytes.keys.baseAddress, let value = bytes.values.baseAddress {
         for slot in 0..<live {

@@ -38,12 +38,6 @@ struct DelayedEviction: ~Copyable {
 
   static func bytes(window: Int, heads: Int) -> Int { heads * (window + 1) * MemoryLayout<UInt32>.stride }
 
-  /// A token that is forgotten: its position, and the slot that becomes free.
-  struct Departure {
-    var position: Int
-    var slot: Int
-  }
-
   /// The token at `position` arrives in `head` with its decision. Returns the token whose slot it takes over; `nil`: it
   /// needs a new one.
   func arrive(head: Int, position: Int, decision: Bool) -> Departure? {

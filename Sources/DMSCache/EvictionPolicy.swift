@@ -8,4 +8,12 @@ public enum EvictionPolicy: Sendable, Equatable {
   /// forgets them `window` tokens later. With `shift` 1 the next token brings the decision about a token, with 0 the
   /// token itself.
   case delayed(window: Int, shift: Int)
+  /// Sliding-window attention, by layer: each keeps its last `windows[layer]` tokens, or all where that is `nil`.
+  case sliding(windows: [Int?])
+}
+
+/// A token that is forgotten: its position, and the slot that becomes free.
+struct Departure {
+  var position: Int
+  var slot: Int
 }

@@ -12,7 +12,7 @@ public struct Ledger: Sendable, Equatable {
   public var bytesPrivate = 0
   /// Bytes of live tokens: what a cache without pages would hold.
   public var bytesLive = 0
-  /// What a dense cache of the same type would hold.
+  /// What a cache of the same type would hold that keeps every token.
   public var bytesDense = 0
   /// Address space that the engine has taken for pages of all its sequences.
   public var bytesReserved = 0

@@ -21,6 +21,8 @@ public final class SequenceCache {
   package private(set) var isWhole = true
   let slots: SlotStore
   var eviction: DelayedEviction?
+  /// By layer; empty if none slides.
+  let windows: [SlidingWindow?]
   private var keysRead = 0
   private var peakSlots = 0
 
@@ -28,6 +30,12 @@ public final class SequenceCache {
     self.policy = policy
     self.capacity = capacity
     slots = try SlotStore(pool: pool, layers: layers, capacity: capacity)
+    if case .sliding(let windows) = policy {
+      precondition(windows.count == layers && windows.allSatisfy { $0 ?? 1 > 0 }, "each layer has a window, or none")
+      self.windows = windows.map { $0.map(SlidingWindow.init) }
+    } else {
+      windows = []
+    }
     if case .delayed(let window, let shift) = policy {
       // Within a context that is shorter than the window nothing leaves, and no more of it is needed.
       let window = min(window, capacity)
@@ -46,6 +54,7 @@ public final class SequenceCache {
     peakSlots = other.peakSlots
     slots = try other.slots.fork()
     eviction = other.eviction?.copy()
+    windows = other.windows
   }
 
   /// A second sequence with the same past. The past stays shared: neither copies it, whatever either forgets of it.
@@ -74,12 +83,16 @@ public final class SequenceCache {
     layer: Int, tokens: Int, decisions: UnsafePointer<Float>?, attendsFirst: Bool, into assignment: SlotAssignment
   ) {
     precondition(tokensSeen + tokens <= capacity, "the caller checks the capacity")
+    let window = windows.isEmpty ? nil : windows[layer]
     for kvHead in 0..<kvHeads {
       let head = layer * kvHeads + kvHead
       assignment.begin(kvHead: kvHead, slots: slots.slots[head], tokens: tokens)
       for token in 0..<tokens {
         let decision = decisions.map { $0[token * kvHeads + kvHead] > 0 } ?? false
-        let departure = eviction?.arrive(head: head, position: tokensSeen + token, decision: decision) ?? nil
+        let departure =
+          if let window { window.arrive(position: tokensSeen + token) } else {
+            eviction?.arrive(head: head, position: tokensSeen + token, decision: decision) ?? nil
+          }
         let slot = departure?.slot ?? slots.slots[head]
         if let departure {
           // A token of this call overwritten in this call is never stored; a cached one is hidden from later queries.

@@ -5,11 +5,8 @@ import DMSTensor
 import DMSText
 import Glibc
 
-/// The shape of a decoder of the Qwen2, Qwen3 or Llama family.
+/// The shape of a decoder of one of the families.
 public struct ModelConfiguration: Sendable, Equatable {
-  /// By `model_type`.
-  public enum Family: String, Sendable, CaseIterable { case qwen2, qwen3, llama }
-
   /// The architecture.
   public let family: Family
   /// Decoder layers.
@@ -32,6 +29,8 @@ public struct ModelConfiguration: Sendable, Equatable {
   public let normEpsilon: Float
   /// How positions are encoded.
   public let rope: RopeConfiguration
+  /// How each layer attends, `[layers]`.
+  public let layerAttention: [LayerAttention]
   /// Whether the head is the embedding.
   public let tiedEmbeddings: Bool
   /// RMSNorm of every query and key head (Qwen3).
@@ -99,12 +98,8 @@ public struct ModelConfiguration: Sendable, Equatable {
   {
     let config = try ConfigurationReader(json, source: source)
     let type = try config.required("model_type", config.string("model_type"))
-    guard let family = Family(rawValue: type) else {
-      throw InputError(
-        "unknown architecture \(quoted(type))", at: "\(source): model_type",
-        remedy: "supported are \(Family.allCases.map(\.rawValue).joined(separator: ", "))")
-    }
-    self.family = family
+    family = try Family(named: type, at: "\(source): model_type")
+    try family.checkArchitectures(config)
     func required(_ key: String, _ range: ClosedRange<Int>) throws -> Int {
       try config.required(key, config.integer(key, in: range))
     }
@@ -114,22 +109,22 @@ public struct ModelConfiguration: Sendable, Equatable {
     vocabulary = try required("vocab_size", 1...(1 << 22))
     (heads, kvHeads, headDim) = try Self.heads(config, family, hidden: hidden)
     context =
-      try config.integer("max_position_embeddings", in: 1...Self.largestContext) ?? (family == .llama ? 2048 : 32_768)
+      try config.integer("max_position_embeddings", in: 1...Self.largestContext) ?? family.defaultContext
     normEpsilon = Float(try config.number("rms_norm_eps", in: 1e-30...1) ?? 1e-6)
-    rope = try RopeConfiguration(config, context: context)
-    tiedEmbeddings = try config.bool("tie_word_embeddings") ?? false
+    rope = try RopeConfiguration(config, context: context, defaultTheta: family.defaultTheta)
+    layerAttention = try LayerAttention.layers(config, family, count: layers, context: context)
+    tiedEmbeddings = try config.bool("tie_word_embeddings") ?? family.isTied
     queryKeyNorm = family == .qwen3
     let bias = try config.bool("attention_bias") ?? false
-    attentionBias = family == .qwen2 || bias
-    outputBias = family != .qwen2 && bias
+    outputBias = family.hasAttentionBias && bias
+    attentionBias = family == .qwen2 || outputBias
     let feedForwardBias = try config.bool("mlp_bias") ?? false
-    mlpBias = family == .llama && feedForwardBias
+    mlpBias = family.hasFeedForwardBias && feedForwardBias
     let activation = try config.string("hidden_act") ?? "silu"
     guard activation == "silu" else {
       throw InputError(
         "unknown activation \(quoted(activation))", at: "\(source): hidden_act", remedy: "supported is silu")
     }
-    try Self.refuseSlidingWindow(config, family, layers: layers, context: context)
     // Special ids may lie beyond the embedding in configurations that people patched: then they never occur.
     // Absent ones are not what transformers' Llama class would assume (2 and 1): the tokenizer knows.
     eosIDs = try config.ids("eos_token_id", below: Self.tokenIDs)
@@ -143,6 +138,11 @@ public struct ModelConfiguration: Sendable, Equatable {
     blocks = try StoredBlocks(config)
     quantization = ForeignQuantization(json)
     dms = try DMSSettings(config, metadata: dmsMetadata, source: metadataSource)
+    guard dms == nil || !slides else {
+      throw InputError(
+        "DMS beside sliding windows is not supported", at: "\(source): sliding_window",
+        remedy: "set it to null if that many tokens are enough, and limit the context to them")
+    }
   }
 
   private static func heads(
@@ -153,7 +153,7 @@ public struct ModelConfiguration: Sendable, Equatable {
     if let given = try config.integer("num_key_value_heads", in: counts) {
       kvHeads = given
     } else {
-      // An absent key means one KV head per query head in Llama; in Qwen a number (32) that fits no other model.
+      // An absent key means one KV head per query head in Llama; in the others a number that fits no other model.
       guard family == .llama || config.json["num_key_value_heads"] != nil else {
         throw InputError(
           "the key num_key_value_heads is missing", at: config.source, remedy: ConfigurationReader.remedy)
@@ -186,32 +186,5 @@ public struct ModelConfiguration: Sendable, Equatable {
         remedy: ConfigurationReader.remedy)
     }
     return (heads, kvHeads, headDim)
-  }
-
-  /// Sliding-window attention is not supported; a configuration may name a window that takes no effect.
-  private static func refuseSlidingWindow(
-    _ config: ConfigurationReader, _ family: Family, layers: Int, context: Int
-  ) throws {
-    guard family != .llama else { return }
-    let window = try config.integer("sliding_window", in: 0...largestContext) ?? 4096
-    let isUsed = try config.bool("use_sliding_window") ?? false
-    let firstLayer = try config.integer("max_window_layers", in: 0...largestContext) ?? 28
-    let isNull = config.json["sliding_window"] == .null
-    var slides = firstLayer < layers
-    if let types = config.value("layer_types") {
-      guard let names = types.array?.map(\.string), names.allSatisfy({ $0 != nil }) else {
-        throw config.wrong("layer_types", "a list of strings", types)
-      }
-      guard names.allSatisfy({ $0 == "full_attention" || $0 == "sliding_attention" }) else {
-        throw InputError(
-          "a layer type that is neither full_attention nor sliding_attention", at: "\(config.source): layer_types",
-          remedy: "supported is full_attention")
-      }
-      slides = names.contains("sliding_attention")
-    }
-    guard isUsed, slides, !isNull, window < context else { return }
-    throw InputError(
-      "sliding-window attention is not supported", at: "\(config.source): use_sliding_window",
-      remedy: "set it to false if \(window) tokens are enough, and limit the context to them")
   }
 }

@@ -25,11 +25,11 @@ public struct RopeConfiguration: Sendable, Equatable {
 
   /// Reads `rope_scaling` and `rope_theta`, or `rope_parameters` (transformers 5). Where both stand, `rope_scaling` wins, as
   /// in transformers: it is what people add to a published file.
-  init(_ config: ConfigurationReader, context: Int) throws {
+  init(_ config: ConfigurationReader, context: Int, defaultTheta: Double) throws {
     let scaled = try Self.parameters(config)
     // A base of 1 would give every channel the same frequency, and YaRN divides by its logarithm.
     let bases = 1.001...1e12
-    theta = try scaled?.number("rope_theta", in: bases) ?? config.number("rope_theta", in: bases) ?? 10_000
+    theta = try scaled?.number("rope_theta", in: bases) ?? config.number("rope_theta", in: bases) ?? defaultTheta
     for reader in [config, scaled].compactMap(\.self) {
       if let part = try reader.number("partial_rotary_factor", in: 0...1), part != 1 {
         throw InputError(

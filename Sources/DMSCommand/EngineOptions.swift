@@ -40,7 +40,9 @@ struct EngineOptions: ParsableArguments {
   @Option(help: "Force an instruction set. Default: the best that the processor has.")
   var isa: InstructionSet?
 
-  @Flag(help: "Keep every token, as a dense cache does. A DMS model's borrowed channels stay zero.")
+  @Flag(
+    help:
+      "Keep every token that attention may see, as a dense cache does. A DMS model's borrowed channels stay zero.")
   var noEviction = false
 
   @Flag(help: "Say on stderr what was chosen: threads, memory nodes, instructions.")

@@ -56,7 +56,8 @@ struct InspectCommand: ParsableCommand {
     print(
       "architecture  \(shape.family.rawValue), \(shape.layers) layers, hidden \(shape.hidden), MLP \(shape.intermediate)"
     )
-    print("attention     \(shape.heads) query heads, \(shape.kvHeads) KV heads of \(shape.headDim)")
+    print(
+      "attention     \(shape.heads) query heads, \(shape.kvHeads) KV heads of \(shape.headDim)\(layers(of: shape))")
     print("vocabulary    \(shape.vocabulary)\(shape.tiedEmbeddings ? ", embedding and head tied" : "")")
     print("context       \(shape.context) tokens, RoPE \(describe(shape.rope))")
     for part in parts { print(pad(part.name, 14) + part.text) }
@@ -68,14 +69,15 @@ struct InspectCommand: ParsableCommand {
           + (dms.compressionRatio.map { ", ratio \(decimals($0, 1))" } ?? ", no nominal ratio")
           + (dms.evictionDisabled ? ", eviction disabled" : ""))
     } else {
-      print("DMS           none: the cache is dense")
+      print("DMS           none: \(shape.slides ? "sliding layers keep their window" : "the cache is dense")")
     }
     print("")
     print(
-      "cache in \(type.rawValue.uppercased())   dense"
+      "cache in \(type.rawValue.uppercased())   \(shape.slides ? "with windows" : "dense")"
         + (shape.dms?.compressionRatio == nil ? "" : "        at the nominal ratio"))
     for tokens in [1024, 8192, 32768] {
-      let dense = tokens * shape.layers * shape.kvHeads * KVLayout(headDim: shape.headDim, type: type).slotBytes
+      let visible = shape.layerAttention.reduce(0) { $0 + min(tokens, $1.window ?? tokens) }
+      let dense = visible * shape.kvHeads * KVLayout(headDim: shape.headDim, type: type).slotBytes
       var line = "\(pad("\(tokens) tokens", 14))\(pad(byteCount(dense), 13))"
       if let dms = shape.dms, let ratio = dms.compressionRatio {
         // The window is held beside the survivors of what lies before it.
@@ -88,6 +90,14 @@ struct InspectCommand: ParsableCommand {
 
   private func pad(_ text: String, _ width: Int) -> String {
     text + String(repeating: " ", count: max(1, width - text.count))
+  }
+
+  /// What sets layers apart, if anything does.
+  private func layers(of shape: ModelConfiguration) -> String {
+    let windows = shape.layerAttention.compactMap(\.window)
+    let still = shape.layerAttention.count { !$0.rotates }
+    return (windows.first.map { ", window \($0) in \(windows.count) of \(shape.layers) layers" } ?? "")
+      + (still == 0 ? "" : ", no RoPE in \(still) of \(shape.layers) layers")
   }
 
   private func describe(_ rope: RopeConfiguration) -> String {

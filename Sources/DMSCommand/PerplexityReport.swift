@@ -74,7 +74,15 @@ struct PerplexityReport {
   private func produced(_ folder: String, _ engine: Engine) -> JSONObject {
     JSONObject([
       "model": .string(folder), "weights": .string(engine.decoder.weightFormat.rawValue),
-      "kv_type": .string(engine.kvType.rawValue), "policy": .string(engine.policy == .keepAll ? "dense" : "dms"),
+      "kv_type": .string(engine.kvType.rawValue), "policy": .string(policy(engine)),
     ])
+  }
+
+  private func policy(_ engine: Engine) -> String {
+    switch engine.policy {
+    case .keepAll: "dense"
+    case .delayed: "dms"
+    case .sliding: "window"
+    }
   }
 }

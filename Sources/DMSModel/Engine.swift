@@ -20,7 +20,8 @@ public final class Engine {
     public var context: Int?
     /// How keys and values are stored. `nil` means F32 for F32 weights and BF16 for all others.
     public var kvType: KVType?
-    /// Whether a DMS model forgets. Without, its borrowed channels stay zero all the same.
+    /// Whether a DMS model forgets. Without, its borrowed channels stay zero all the same. Sliding windows are part of a
+    /// model, and stay.
     public var eviction = true
     /// Random decisions in the place of the model's, for measuring speed; the text then means nothing.
     public var simulatedEviction: SimulatedEviction?
@@ -82,11 +83,12 @@ public final class Engine {
       guard simulated.ratio >= 1, (1...(1 << 20)).contains(simulated.window) else {
         throw InputError("a simulated ratio is 1 or more, its window 1 to \(1 << 20)")
       }
+      guard !shape.slides else { throw InputError("evictions cannot be drawn for a model with sliding windows") }
       policy = .delayed(window: simulated.window, shift: shape.dms?.shift ?? 0)
     } else if options.eviction, let dms = shape.dms, !dms.evictionDisabled {
       policy = .delayed(window: dms.window, shift: dms.shift)
     } else {
-      policy = .keepAll
+      policy = shape.slides ? .sliding(windows: shape.layerAttention.map(\.window)) : .keepAll
     }
     headShares = TaskShares(
       placement.memoryNodes.indices.map { node in placement.nodeOfHead.count { $0 == node } })

@@ -127,7 +127,8 @@ extension Engine {
         queryNorm: layer.queryNorm.map { UnsafePointer($0.base) },
         keyNorm: layer.keyNorm.map { UnsafePointer($0.base) },
         queries: workspace.queries.base, keys: workspace.keys.base, values: workspace.values.base,
-        cosines: workspace.cosines.base, sines: workspace.sines.base, dms: shape.dms,
+        cosines: workspace.cosines.base, sines: workspace.sines.base,
+        rotates: shape.layerAttention[index].rotates, dms: shape.dms,
         borrowsApart: layer.borrowed != nil, decisions: workspace.decisions.base,
         faults: faults.stage(Stage.layer(index).number)))
     try observe(.query, index, rows, workspace.queries, shape.heads * shape.headDim)

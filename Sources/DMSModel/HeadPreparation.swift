@@ -19,6 +19,7 @@ struct HeadPreparation: ParallelWork {
   let values: UnsafePointer<Float>  // [rows, G, D], only looked at
   let cosines: UnsafePointer<Float>  // [rows, D / 2]
   let sines: UnsafePointer<Float>  // [rows, D / 2]
+  let rotates: Bool
   let dms: DMSSettings?
   /// Whether the borrowed channels were computed apart, and wait in `decisions`.
   let borrowsApart: Bool
@@ -44,9 +45,11 @@ struct HeadPreparation: ParallelWork {
       // A borrowed channel is zero from here on: what was wrong with it shows nowhere else.
       faults.check(decisions + row * kvHeads, kvHeads, row: row)
     }
-    let (cosine, sine) = (cosines + row * dim / 2, sines + row * dim / 2)
-    rotate(query, heads: heads, headDim: dim, cosines: cosine, sines: sine)
-    rotate(key, heads: kvHeads, headDim: dim, cosines: cosine, sines: sine)
+    if rotates {
+      let (cosine, sine) = (cosines + row * dim / 2, sines + row * dim / 2)
+      rotate(query, heads: heads, headDim: dim, cosines: cosine, sines: sine)
+      rotate(key, heads: kvHeads, headDim: dim, cosines: cosine, sines: sine)
+    }
     if let dms, !dms.separateAlpha, dms.zeroAfterRope { zeroBorrowed(query) }
     // Before the cache rounds them: in 8 bits NaN would be a number.
     faults.check(query, heads * dim, row: row)

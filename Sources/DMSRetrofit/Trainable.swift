@@ -1,7 +1,21 @@
 // Which numbers train, and where their gradients lie: packed, so that what is frozen takes no memory.
 
 import DMSCheckpoint
+import DMSPlatform
 import DMSTensor
+
+extension ModelConfiguration {
+  /// The shape of a model that is to be trained.
+  /// - Throws: `InputError` for a decoder that only runs.
+  init(trained folder: String) throws {
+    try self.init(folder: folder)
+    guard !slides else {
+      throw InputError(
+        "sliding windows cannot be trained", at: folder,
+        remedy: "set sliding_window to null in its config.json if no text is longer than that")
+    }
+  }
+}
 
 /// Rows of a matrix, or numbers of a vector, that train.
 struct GradientRun {

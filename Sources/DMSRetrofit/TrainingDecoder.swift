@@ -96,7 +96,7 @@ public final class TrainingDecoder {
     let (here, maps, rows) = (activations(of: layer), maps(layer, parameters), batch.rows)
     maps.inputNorm.forward(here.input.base, rows: rows, to: here.normed.base, scales: here.scales.base, pool)
     maps.projection.forward(here.normed.base, rows: rows, to: here.projected.base, pool)
-    preparation(maps, mode).forward(
+    preparation(layer, maps, mode).forward(
       here.projected.base, positions: batch.positions, queries: here.queries.base, keys: here.keys.base,
       scales: here.headScales.base, decisions: here.decisions.base, pool)
     var evicted = [Int](repeating: 0, count: batch.sequences.count)
@@ -198,7 +198,7 @@ public final class TrainingDecoder {
     if mode.decides {
       decision(mode)?.backward(here.decisions.base, batch: batch, dBias: own.dBias.base, dShare: dShare, pool)
     }
-    preparation(maps, mode).backward(
+    preparation(layer, maps, mode).backward(
       here.projected.base, positions: batch.positions, scales: here.headScales.base, dQueries: own.dQueries.base,
       dKeys: own.dKeys.base, dDecisions: here.decisions.base, to: own.dProjected.base,
       queryGain: gradient.runs(at: places.queryNorm, rows: shape.headDim),
@@ -271,7 +271,7 @@ public final class TrainingDecoder {
       gain: parameters.values.base + parameters.layout.finalNorm, epsilon: shape.normEpsilon, size: shape.hidden)
   }
 
-  private func preparation(_ maps: Maps, _ mode: EvictionMode) -> HeadPreparation {
+  private func preparation(_ layer: Int, _ maps: Maps, _ mode: EvictionMode) -> HeadPreparation {
     var borrowed = HeadPreparation.Borrowed.untouched
     if let dms = shape.dms, !dms.separateAlpha {
       switch mode {
@@ -281,7 +281,8 @@ public final class TrainingDecoder {
     }
     return HeadPreparation(
       heads: shape.heads, kvHeads: shape.kvHeads, headDim: shape.headDim, queryNorm: maps.queryNorm,
-      keyNorm: maps.keyNorm, cosines: documents.cosines.base, sines: documents.sines.base, borrowed: borrowed)
+      keyNorm: maps.keyNorm, cosines: documents.cosines.base, sines: documents.sines.base,
+      borrowed: borrowed, rotates: shape.layerAttention[layer].rotates)
   }
 
   private func decision(_ mode: EvictionMode) -> EvictionDecision? {

@@ -34,7 +34,7 @@ public struct TrainingEstimate {
 
   /// - Throws: `InputError` for a model's folder that cannot be read.
   public init(_ recipe: Recipe, model: String, on machine: Machine) throws {
-    let shape = try ModelConfiguration(folder: model)
+    let shape = try ModelConfiguration(trained: model)
     let taught = shape.taught(recipe.settings)
     let layout = ParameterLayout(taught)
     let parts = TrainableParts(layout, recipe.trains)

@@ -109,7 +109,7 @@ public final class TrainingRun {
   }
 
   private static func start(_ recipe: Recipe, model: String) throws -> (parameters: Parameters, type: ElementType) {
-    let shape = try ModelConfiguration(folder: model)
+    let shape = try ModelConfiguration(trained: model)
     guard recipe.eviction != nil || shape.dms == nil else {
       throw InputError(
         "has learnt to forget already", at: model,

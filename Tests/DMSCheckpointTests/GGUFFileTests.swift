@@ -136,4 +136,40 @@ struct GGUFBytes {
     let renamed = try folder.write("m.gguf", shard(0, "a"))
     #expect(complaint { try GGUFFile(path: renamed) }?.contains("split in 2") == true)
   }
+
+  /// The shape in a file of a given architecture, with keys of its own and layers' first tensors.
+  private func shape(
+    _ architecture: String, _ integers: [String: UInt32] = [:], tensors: [String] = []
+  ) throws -> ModelConfiguration {
+    let sizes: [String: UInt32] = [
+      "block_count": 4, "embedding_length": 32, "feed_forward_length": 48, "attention.head_count": 4,
+      "attention.head_count_kv": 2, "attention.key_length": 16, "context_length": 64,
+    ]
+    var file = GGUFBytes()
+    file.keys = [("general.architecture", 8, GGUFBytes.text(architecture))]
+    for (key, value) in sizes.merging(integers, uniquingKeysWith: { $1 }) {
+      file.keys.append(("\(architecture).\(key)", 4, bytes([value])))
+    }
+    file.tensors = (["token_embd.weight"] + tensors).map { ($0, [32, 2], 8, 0) }
+    let folder = try TemporaryFolder()
+    return try ModelConfiguration(gguf: GGUFFile(path: folder.write("m.gguf", file.all)))
+  }
+
+  @Test func aLlamaWithAWindowIsAMistral() throws {
+    let mistral = try shape("llama", ["attention.sliding_window": 8])
+    #expect(mistral.family == .mistral && mistral.layerAttention.allSatisfy { $0.window == 8 && $0.rotates })
+    for harmless in [[:], ["attention.sliding_window": 0], ["attention.sliding_window": 64]] as [[String: UInt32]] {
+      let llama = try shape("llama", harmless)
+      #expect(llama.family == .llama && !llama.slides)
+    }
+    #expect(try shape("smollm3").layerAttention.map(\.rotates) == [true, true, true, false])
+    let window: [String: UInt32] = ["attention.sliding_window": 8]
+    for refused in [
+      complaint { try shape("qwen2", window) }, complaint { try shape("smollm3", window) },
+      complaint { try shape("llama", window, tensors: ["blk.0.attn_q.bias"]) },
+    ] { #expect(refused?.contains("attention.sliding_window: a sliding window of 8 tokens is not supported") == true) }
+    for other in ["mistral", "gemma2", "qwen3moe"] {
+      #expect(complaint { try shape(other) }?.contains("general.architecture: ") == true)
+    }
+  }
 }

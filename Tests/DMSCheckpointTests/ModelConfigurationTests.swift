@@ -93,6 +93,8 @@ import Testing
     #expect(try biases("llama") == [true, true, true])
     #expect(try biases("qwen3") == [true, true, false])
     #expect(try biases("qwen2") == [true, false, false])
+    #expect(try biases("smollm3") == [true, true, true])
+    #expect(try biases("mistral") == [false, false, false])
   }
 
   @Test func endIDsAreOneOrManyOrNone() throws {
@@ -149,30 +151,13 @@ import Testing
     #expect(complaint { try ModelConfiguration(folder: folder.path) }?.hasPrefix(path) == true)
   }
 
-  @Test func aWindowThatTakesEffectIsRefused() throws {
-    let window = ["use_sliding_window": "true", "sliding_window": "128", "max_window_layers": "1"]
-    #expect(complaint { try parse(window) }?.contains("sliding-window attention is not supported") == true)
-    #expect(
-      complaint { try parse(window.merging(["layer_types": #"["full_attention", "sliding_attention"]"#]) { $1 }) }
-        != nil)
-    for harmless in [
-      ["use_sliding_window": "false"], ["sliding_window": "512"], ["sliding_window": "null"],
-      ["max_window_layers": "2"],
-      ["layer_types": #"["full_attention", "full_attention"]"#],
-    ] {
-      #expect(complaint { try parse(window.merging(harmless) { $1 }) } == nil)
-    }
-    // The window that transformers assumes where none is given.
-    let assumed = ["use_sliding_window": "true", "max_window_layers": "0", "max_position_embeddings": "8192"]
-    #expect(complaint { try parse(assumed) } != nil)
-  }
-
   /// Any value in any place: a configuration within its bounds, or an error of one line; never a trap.
   @Test func hostileConfigurationsNeverTrap() throws {
     let hostile = [
       "null", "true", "-1", "0", "1", "2", "3", "4", "1024", "1048576", "4194304", "268435456", "9223372036854775807",
       "-9223372036854775808", "18446744073709551616", "1e-300", "0.5", "1e12", "1e308", "-0", "\"\"", "\"silu\"",
-      "\"llama\"", "\"qwen2\"", "\"a\\nb\"", "[]", "[null]", "[1e9]", "{}", "{\"rope_type\":\"yarn\"}",
+      "\"llama\"", "\"qwen2\"", "\"mistral\"",
+      "\"smollm3\"", "true", "\"a\\nb\"", "[]", "[null]", "[1e9]", "{}", "{\"rope_type\":\"yarn\"}",
       "{\"rope_type\":\"yarn\",\"factor\":1e-6,\"beta_slow\":1e-6,\"beta_fast\":1e6,\"original_max_position_embeddings\":1}",
       "{\"rope_type\":\"llama3\",\"factor\":1e6,\"low_freq_factor\":1e-6,\"high_freq_factor\":1e6,\"original_max_position_embeddings\":1}",
       "{\"type\":\"linear\",\"factor\":1e-6}", "{\"full_attention\":{\"rope_theta\":1e12}}", "{\"a\":{\"b\":[{}]}}",
@@ -182,7 +167,8 @@ import Testing
       "intermediate_size", "rope_theta", "max_position_embeddings", "head_dim", "rms_norm_eps", "rope_scaling",
       "rope_parameters", "tie_word_embeddings", "attention_bias", "mlp_bias", "eos_token_id", "bos_token_id", "dtype",
       "torch_dtype", "hidden_act", "use_sliding_window", "sliding_window", "max_window_layers", "layer_types",
-      "partial_rotary_factor", "dms_window_size", "dms_alpha_per", "dms_alpha_scale", "dms_initial_alpha_offset",
+      "no_rope_layers", "no_rope_layer_interval", "architectures", "partial_rotary_factor", "dms_window_size",
+      "dms_alpha_per", "dms_alpha_scale", "dms_initial_alpha_offset",
       "dms_tau", "dms_cr", "dms_separate_alpha", "dms_disable_eviction", "dms_unknown",
     ]
     var numbers = SeededNumbers(state: 2)

@@ -99,6 +99,23 @@ struct ReportTests {
     #expect(outcome.output.contains(shown), "\(outcome.output)")
   }
 
+  @Test func inspectCountsWhatWindowsKeep() throws {
+    try withFolder { folder in
+      try """
+      {"model_type": "smollm3", "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2,
+       "num_hidden_layers": 4, "vocab_size": 8, "intermediate_size": 8, "max_position_embeddings": 65536,
+       "use_sliding_window": true, "sliding_window": 2048}
+      """.write(toFile: folder + "/config.json", atomically: true, encoding: .utf8)
+      let outcome = try dms("inspect", folder)
+      #expect(outcome.code == 0, "\(outcome.errors)")
+      for words in [
+        "smollm3, 4 layers", "2 KV heads of 16, window 2048 in 1 of 4 layers, no RoPE in 1 of 4 layers",
+        "none: sliding layers keep their window", "cache in BF16   with windows", "1024 tokens   512.0 KiB",
+        "8192 tokens   3.25 MiB", "32768 tokens  12.3 MiB",
+      ] { #expect(outcome.output.contains(words), "\(words) in\n\(outcome.output)") }
+    }
+  }
+
   @Test func inspectSaysWhatIsWrongWithWeights() throws {
     try withFolder { folder in
       let copy = folder + "/model"

@@ -121,6 +121,38 @@ struct SessionTests {
     #expect(throws: InputError.self) { try SessionFile.load(path, on: self.engine("qwen2-r1-style")) }
   }
 
+  /// What has left a window is in no file.
+  @Test func aSessionWithAWindowGoesOnBitForBit() throws {
+    let source = repository.appending(path: "Tests/Fixtures/qwen3").path
+    let folder = FileManager.default.temporaryDirectory.appending(path: "dms-\(UUID().uuidString)").path
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try FileManager.default.createSymbolicLink(
+      atPath: folder + "/model.safetensors", withDestinationPath: source + "/model.safetensors")
+    let published = try String(contentsOfFile: source + "/config.json", encoding: .utf8)
+    func engine(window: Int) throws -> Engine {
+      let config = published.replacing("\"use_sliding_window\": false", with: "\"use_sliding_window\": true")
+        .replacing("\"sliding_window\": null", with: "\"sliding_window\": \(window)")
+        .replacing("\"max_window_layers\": 28", with: "\"max_window_layers\": 1")
+        .replacing("\"layer_types\"", with: "\"was\"")
+      try config.write(toFile: folder + "/config.json", atomically: true, encoding: .utf8)
+      let machine = try Machine(threads: 2)
+      return try Engine(Decoder(Checkpoint(folder: folder), on: machine), on: machine)
+    }
+    let session = try Session(engine(window: 7))
+    try session.resume(ids(50, seed: 1))
+    _ = try generate(session, 11)
+    #expect(session.cache.liveTokens(layer: 0, kvHead: 0) == 60 && session.cache.liveTokens(layer: 1, kvHead: 1) == 7)
+    try SessionFile.save(session, note: "", to: folder + "/session")
+    let (restored, _) = try SessionFile.load(folder + "/session", on: engine(window: 7))
+    for id in ids(20, seed: 5) {
+      try session.engine.decode(id, in: session.cache)
+      try restored.engine.decode(id, in: restored.cache)
+      #expect(session.engine.logits().map(\.bitPattern) == restored.engine.logits().map(\.bitPattern))
+    }
+    #expect(throws: InputError.self) { try SessionFile.load(folder + "/session", on: engine(window: 8)) }
+  }
+
   @Test func damagedSessionFilesAreRefused() throws {
     let engine = try engine("qwen3-dms-neuron-high-cr")
     let path = FileManager.default.temporaryDirectory.appending(path: "dms-\(UUID().uuidString).session").path

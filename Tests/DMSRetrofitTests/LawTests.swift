@@ -116,7 +116,10 @@ struct LawTests {
   /// about 1e-6 of a loss of 5 beside a change of 1e-2.
   @Test(arguments: ["train-neuron", "train-adapter"], [true, false])
   func theGradientIsTheLossesSlope(name: String, evicts: Bool) throws {
-    let folder = "\(TrainingFixture.fixtures)/\(name)"
+    try expectSlope(folder: "\(TrainingFixture.fixtures)/\(name)", evicts: evicts)
+  }
+
+  func expectSlope(folder: String, evicts: Bool) throws {
     let checkpoint = try Checkpoint(folder: folder)
     let (layout, machine) = (ParameterLayout(checkpoint.configuration), try Machine(threads: 2))
     var batch = TokenBatch()

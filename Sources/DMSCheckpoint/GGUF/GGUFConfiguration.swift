@@ -27,11 +27,9 @@ extension GGUFFile {
     guard let architecture = value("general.architecture")?.string else {
       throw wrong("general.architecture", "a text expected")
     }
-    guard ModelConfiguration.Family(rawValue: architecture) != nil else {
-      throw InputError(
-        "unknown architecture \(quoted(architecture))", at: "\(path): general.architecture",
-        remedy: "supported are \(ModelConfiguration.Family.allCases.map(\.rawValue).joined(separator: ", "))")
-    }
+    // Mistral's models are written as llama.
+    _ = try ModelConfiguration.Family(
+      named: architecture, at: "\(path): general.architecture", among: [.qwen2, .qwen3, .llama, .smollm3])
     var json = JSONObject(["model_type": .string(architecture)])
     for (key, name) in [
       ("num_hidden_layers", "block_count"), ("hidden_size", "embedding_length"),
@@ -54,6 +52,7 @@ extension GGUFFile {
     if let experts = try integer("\(architecture).expert_count"), experts != 0 {
       throw wrong("\(architecture).expert_count", "a mixture of \(experts) experts is not supported")
     }
+    try addWindow(architecture, to: &json)
     try addDMS(to: &json)
     return .object(json)
   }
@@ -91,6 +90,20 @@ extension GGUFFile {
       scaling[name] = try number("\(prefix)scaling.yarn_\(name)").map { .number($0) }
     }
     return .object(scaling)
+  }
+
+  /// A llama with a window is a Mistral, all of whose layers slide, as they did in its training; llama.cpp does not look at
+  /// the key. In other architectures nothing says which layers slide.
+  private func addWindow(_ architecture: String, to json: inout JSONObject) throws {
+    let key = "\(architecture).attention.sliding_window"
+    guard let window = try integer(key), window > 0, window < json["max_position_embeddings"]?.integer ?? 0 else {
+      return
+    }
+    guard architecture == "llama", json["attention_bias"]?.bool != true, json["mlp_bias"]?.bool != true else {
+      throw wrong(key, "a sliding window of \(window) tokens is not supported in this architecture")
+    }
+    json["model_type"] = .string("mistral")
+    json["sliding_window"] = .integer(window)
   }
 
   private func addDMS(to json: inout JSONObject) throws {

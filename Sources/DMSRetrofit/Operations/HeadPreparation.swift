@@ -19,6 +19,8 @@ struct HeadPreparation {
   let sines: UnsafePointer<Float>
   /// What becomes of the borrowed channels.
   let borrowed: Borrowed
+  /// Whether the layer has RoPE.
+  var rotates = true
 
   enum Borrowed { case untouched, zeroed, zeroedAndRead }
 
@@ -53,7 +55,7 @@ struct HeadPreparation {
             if borrowed == .zeroedAndRead { decisions[row * kvHeads + head / group] = out[headDim - 1] }
             out[headDim - 1] = 0
           }
-          turn(out, Int(positions[row]), direction: 1)
+          if rotates { turn(out, Int(positions[row]), direction: 1) }
           if borrows { out[headDim - 1] = 0 }
         }
       }
@@ -81,7 +83,7 @@ struct HeadPreparation {
           let gradient = place(head, row, rows, dQueries, dKeys)
           let borrows = zeroes && head < heads && head % group == 0
           if borrows { gradient[headDim - 1] = 0 }
-          turn(gradient, Int(positions[row]), direction: -1)
+          if rotates { turn(gradient, Int(positions[row]), direction: -1) }
           if borrows {
             gradient[headDim - 1] = borrowed == .zeroedAndRead ? dDecisions[row * kvHeads + head / group] : 0
           }
