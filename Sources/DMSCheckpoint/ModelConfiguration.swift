@@ -28,7 +28,7 @@ public struct ModelConfiguration: Sendable, Equatable {
   /// What is added to the mean square in norms.
   public let normEpsilon: Float
   /// How positions are encoded.
-  public let rope: RopeConfiguration
+  public private(set) var rope: RopeConfiguration
   /// How each layer attends, `[layers]`.
   public let layerAttention: [LayerAttention]
   /// Whether the head is the embedding.
@@ -59,6 +59,13 @@ public struct ModelConfiguration: Sendable, Equatable {
     var taught = self
     taught.dms = settings
     return taught
+  }
+
+  /// The same decoder, its rotary frequencies divided by factors.
+  func dividingFrequencies(by factors: [Float]) -> ModelConfiguration {
+    var divided = self
+    divided.rope = rope.divided(by: factors)
+    return divided
   }
 
   /// Numbers in the linear maps, the embedding and the head: all but a few thousandths of a checkpoint.

@@ -115,10 +115,12 @@ public struct ModelSource: Sendable {
 
   /// In which order a container has the rows of a tensor: how many heads' channels lie interleaved, `nil` for none.
   ///
-  /// llama.cpp pairs channels 2j and 2j + 1 in RoPE for the llama architecture, where Hugging Face pairs j and j + D / 2: its
+  /// llama.cpp pairs channels 2j and 2j + 1 in RoPE for these architectures, where Hugging Face pairs j and j + D / 2: its
   /// row 2j + h of a head is Hugging Face's row h · D / 2 + j.
   package func interleavedHeads(_ tensor: DecoderTensor) -> Int? {
-    guard case .file(let file) = container, file.value("general.architecture")?.string == "llama" else { return nil }
+    guard case .file(let file) = container, let architecture = file.value("general.architecture")?.string,
+      ["llama", "smollm3"].contains(architecture)
+    else { return nil }
     switch tensor.role {
     case .query where tensor.part != .borrowed: return configuration.heads
     case .key: return configuration.kvHeads

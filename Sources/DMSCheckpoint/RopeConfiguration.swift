@@ -16,12 +16,14 @@ public struct RopeConfiguration: Sendable, Equatable {
     /// YaRN (Peng et al., 2023): a ramp over channels between kept and divided; `attentionFactor` scales cosine and sine.
     case yarn(
       factor: Double, originalContext: Int, betaFast: Double, betaSlow: Double, attentionFactor: Double, truncate: Bool)
+    /// What each frequency is divided by, as GGUF files of Llama 3.1 and later say it: one for each pair of channels.
+    case factors([Float])
   }
 
   /// The base of the frequencies.
   public let theta: Double
   /// How they are stretched.
-  public let scaling: Scaling
+  public private(set) var scaling: Scaling
 
   /// Reads `rope_scaling` and `rope_theta`, or `rope_parameters` (transformers 5). Where both stand, `rope_scaling` wins, as
   /// in transformers: it is what people add to a published file.
@@ -110,6 +112,13 @@ public struct RopeConfiguration: Sendable, Equatable {
     return all != 0 && own != 0 ? mscale(own) / mscale(all) : mscale(1)
   }
 
+  /// The same base, each frequency divided by a factor.
+  func divided(by factors: [Float]) -> RopeConfiguration {
+    var divided = self
+    divided.scaling = .factors(factors)
+    return divided
+  }
+
   /// Angular frequency of each channel pair, `[headDim / 2]`, in radians per position, rounded as the models' code does.
   public func frequencies(headDim: Int) -> [Float] {
     let half = headDim / 2
@@ -118,6 +127,7 @@ public struct RopeConfiguration: Sendable, Equatable {
     switch scaling {
     case .none: return base
     case .linear(let factor): return base.map { $0 / Float(factor) }
+    case .factors(let factors): return zip(base, factors).map { $0 / $1 }
     case .llama3(let factor, let low, let high, let original):
       return base.map { frequency in
         let wavelength = 2 * Double.pi / Double(frequency)

@@ -104,6 +104,7 @@ struct InspectCommand: ParsableCommand {
     let base = "base \(decimals(rope.theta, 0))"
     return switch rope.scaling {
     case .none: base
+    case .factors(let factors): "\(base), divided by up to \(decimals(Double(factors.max() ?? 1), 2))"
     case .linear(let factor): "\(base), linear \(decimals(factor, 2))"
     case .llama3(let factor, _, _, let original): "\(base), llama3 \(decimals(factor, 2)) from \(original)"
     case .yarn(let factor, let original, _, _, _, _): "\(base), yarn \(decimals(factor, 2)) from \(original)"

@@ -137,7 +137,7 @@ struct SessionTests {
         .replacing("\"layer_types\"", with: "\"was\"")
       try config.write(toFile: folder + "/config.json", atomically: true, encoding: .utf8)
       let machine = try Machine(threads: 2)
-      return try Engine(Decoder(Checkpoint(folder: folder), on: machine), on: machine)
+      return try Engine(Decoder(ModelSource(path: folder), on: machine), on: machine)
     }
     let session = try Session(engine(window: 7))
     try session.resume(ids(50, seed: 1))

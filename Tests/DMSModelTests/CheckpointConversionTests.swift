@@ -30,7 +30,7 @@ struct CheckpointConversionTests {
       var conversion = try CheckpointConversion(to: format, on: Machine(threads: 2))
       var shares: [Double] = []
       conversion.progress = { shares.append($0) }
-      let bytes = try conversion.write(Checkpoint(folder: fixture.folder), to: folder + "/written")
+      let bytes = try conversion.write(ModelSource(path: fixture.folder), to: folder + "/written")
       #expect(shares == shares.sorted() && shares.last == 1)
       let written = Fixture(name: fixture.name, folder: folder + "/written", golden: fixture.golden)
       let checkpoint = try Checkpoint(folder: written.folder)
@@ -62,7 +62,7 @@ struct CheckpointConversionTests {
   func blocksLieWhereTheyAreReadFast(fixture: Fixture) throws {
     try withFolder { folder in
       _ = try CheckpointConversion(to: .q8, on: Machine(threads: 2)).write(
-        Checkpoint(folder: fixture.folder), to: folder + "/q8")
+        ModelSource(path: fixture.folder), to: folder + "/q8")
       let file = try SafetensorsFile(path: folder + "/q8/model.safetensors")
       let blocks = file.names.filter { $0.hasSuffix(".blocks") }
       #expect(!blocks.isEmpty)
@@ -88,7 +88,7 @@ struct CheckpointConversionTests {
         return questions == 5
       }
       #expect(throws: CancellationError.self) {
-        try conversion.write(Checkpoint(folder: fixture.folder), to: folder + "/q8")
+        try conversion.write(ModelSource(path: fixture.folder), to: folder + "/q8")
       }
       #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
     }

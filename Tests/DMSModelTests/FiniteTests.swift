@@ -136,7 +136,7 @@ struct FiniteTests {
       try damaged(try fixture("qwen3-dms-neuron-head"), tensor, to: .nan) { folder in
         for format in [WeightFormat.q8, .q4, .bf16, .f16, .f32] {
           let conversion = try CheckpointConversion(to: format, on: Machine(threads: 2))
-          #expect { try conversion.write(Checkpoint(folder: folder), to: folder + "/out") } throws: {
+          #expect { try conversion.write(ModelSource(path: folder), to: folder + "/out") } throws: {
             "\($0)".contains(tensor)
           }
           #expect(!FileManager.default.fileExists(atPath: folder + "/out"))

@@ -22,7 +22,7 @@ enum FormulaModel {
       path: folder + "/model.safetensors", tensors: tensors.map { .init($0.name, .f32, $0.shape) })
     for tensor in tensors { try numbers(tensor).withUnsafeBytes { try writer.write($0, to: tensor.name) } }
     try writer.finish()
-    return try Decoder(Checkpoint(folder: folder), on: Machine(threads: 2))
+    return try Decoder(ModelSource(path: folder), on: Machine(threads: 2))
   }
 
   /// SplitMix64 from a hash (FNV-1a) of the name: 24 bits of each number as -0.5 to 0.5; norms are around 1.

@@ -8,7 +8,10 @@ extension ModelConfiguration {
   /// - Throws: `InputError` for an architecture or a variant that is not supported, and for keys that are missing or cannot
   ///   be, by their names in config.json.
   public init(gguf file: GGUFFile) throws {
-    let parsed = try ModelConfiguration(json: file.configuration(), source: file.path)
+    var parsed = try ModelConfiguration(json: file.configuration(), source: file.path)
+    if let factors = try file.frequencyFactors(pairs: parsed.headDim / 2, parsed.rope) {
+      parsed = parsed.dividingFrequencies(by: factors)
+    }
     guard var settings = parsed.dms, let shift = try file.integer("dms.shift") else {
       self = parsed
       return
@@ -71,11 +74,24 @@ extension GGUFFile {
     return channels
   }
 
-  private func ropeScaling(_ prefix: String) throws -> JSON? {
-    guard !hasTensor("rope_freqs.weight") else {
+  /// The factors of `rope_freqs.weight`, one for each pair of a head's channels; `nil` without them, or without the data.
+  fileprivate func frequencyFactors(pairs: Int, _ rope: RopeConfiguration) throws -> [Float]? {
+    let name = "rope_freqs.weight"
+    guard hasTensor(name), hasData else { return nil }
+    let (type, shape, bytes) = try tensor(named: name)
+    guard type == .f32, shape == [pairs], rope.scaling == .none else {
       throw InputError(
-        "RoPE factors in rope_freqs.weight are not supported", at: path, remedy: "use the model's safetensors")
+        "tensor \(quoted(name)) is not \(pairs) numbers in F32 and all that scales RoPE", at: path,
+        remedy: "convert the model again")
     }
+    let factors = (0..<pairs).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
+    guard factors.allSatisfy({ (1e-6...1e6).contains($0) }) else {
+      throw InputError("the factors of \(quoted(name)) are out of range", at: path, remedy: "convert the model again")
+    }
+    return factors
+  }
+
+  private func ropeScaling(_ prefix: String) throws -> JSON? {
     if let factor = try number("\(prefix)scaling.attn_factor"), factor != 1 {
       throw wrong("\(prefix)scaling.attn_factor", "\(factor) is not supported")
     }
