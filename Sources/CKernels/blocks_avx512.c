@@ -27,10 +27,21 @@ typedef __m512 floats_t;
 #define zero() _mm512_setzero_ps()
 #define low_half(pair) _mm512_and_si512(pair, _mm512_set1_epi8(15))
 #define high_half(pair) _mm512_and_si512(_mm512_srli_epi16(pair, 4), _mm512_set1_epi8(15))
-#define scale_row(p) \
+// Two bits of each byte, from bit `from` on, moved to bits 4 and 5.
+#define two_bits(v, from)                                                                                   \
+  _mm512_and_si512((from) < 4 ? _mm512_slli_epi16(v, 4 - (from)) : _mm512_srli_epi16(v, (from) - 4), \
+                   _mm512_set1_epi8(0x30))
+#define join(a, b) _mm512_or_si512(a, b)
+#define add(a, b) _mm512_add_ps(a, b)
+#define subtract(a, b) _mm512_sub_ps(a, b)
+#define multiply(a, b) _mm512_mul_ps(a, b)
+#define to_floats(v) _mm512_cvtepi32_ps(v)
+#define same(x) _mm512_set1_ps(x)
+#define bf16_row(p) \
   _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(p))), 16))
-#define add_scaled(sum, dot, scale, x_scale) \
-  _mm512_add_ps(sum, _mm512_mul_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(scale, _mm512_set1_ps(x_scale))))
+#define half_row(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p)))
+#define byte_row(p) _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(p))))
+#define signed_row(p) _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p))))
 #define store_floats(p, v) _mm512_storeu_ps(p, v)
 #define start4(sum) _mm512_set1_epi32(sum)
 
@@ -67,9 +78,7 @@ __attribute__((always_inline)) static inline __m512i signed_dot(__m512i sums, __
 
 bool dms_has_avx512(void) { return false; }
 bool dms_has_avx512vnni(void) { return false; }
-void dms_blocks8_avx512(dms_block_rows w, dms_block_vectors x, float *y, int64_t stride) {}
-void dms_blocks4_avx512(dms_block_rows w, dms_block_vectors x, float *y, int64_t stride) {}
-void dms_blocks8_avx512vnni(dms_block_rows w, dms_block_vectors x, float *y, int64_t stride) {}
-void dms_blocks4_avx512vnni(dms_block_rows w, dms_block_vectors x, float *y, int64_t stride) {}
+void dms_blocks_avx512(int form, dms_block_rows w, dms_block_vectors x, float *y, int64_t stride) {}
+void dms_blocks_avx512vnni(int form, dms_block_rows w, dms_block_vectors x, float *y, int64_t stride) {}
 
 #endif

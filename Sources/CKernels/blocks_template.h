@@ -3,65 +3,140 @@
 //   ints_t, floats_t   vectors; PARTS of them hold sixteen rows
 //   TILE               vectors that share a load of the weights, as many as the registers hold
 //   GROUPS             groups of rows that share a load of the vectors, for TILE / GROUPS of them
-//   load, broadcast, zero, dot8, dot4, start8, start4, low_half, high_half, scale_row, add_scaled, store_floats
+//   load, broadcast, zero, dot8, dot4, start8, start4, low_half, high_half, two_bits, join, add, subtract, multiply,
+//   to_floats, same, bf16_row, half_row, byte_row, signed_row, store_floats
 //
 // A block's integer dot product is exact, and the scaled results are added block after block: the order does not depend on
 // the width, on how many vectors there are, or on the tile.
 
 #define INLINE __attribute__((always_inline)) static inline
 
-// `groups` groups of sixteen rows times `count` vectors; both are constants where this is inlined.
-INLINE void NAME(tile)(int bits, int groups, int count, const uint8_t *w, const uint16_t *scales, int64_t blocks,
-                       const int8_t *x, const float *x_scales, const int32_t *x_sums, float *y, int64_t stride) {
-  int parts = groups * PARTS;
+INLINE int NAME(bits)(int form) {
+  return form == DMS_Q8 || form == DMS_Q8_0 ? 8 : form == DMS_Q5_K || form == DMS_Q6_K ? 6 : 4;
+}
+
+// Scales of a block for `16 / PARTS` rows: one or two factors, or a factor and what a number 0 stands for.
+INLINE void NAME(factors)(int form, const uint8_t *scales, int64_t b, int part, floats_t *first, floats_t *second) {
+  int row = part * (16 / PARTS);
+  // Eight blocks share two numbers a row, and have two bytes a row each.
+  const uint8_t *shared = scales + b / 8 * 320 + 2 * row, *bytes = scales + b / 8 * 320 + 64 + b % 8 * 32 + row;
+  switch (form) {
+    case DMS_Q8:
+    case DMS_Q4: *first = bf16_row(scales + b * 32 + 2 * row); break;
+    case DMS_Q8_0:
+    case DMS_Q4_0: *first = half_row(scales + b * 32 + 2 * row); break;
+    case DMS_Q4_1:
+      *first = half_row(scales + b * 64 + 2 * row);
+      *second = half_row(scales + b * 64 + 32 + 2 * row);
+      break;
+    case DMS_Q6_K:
+      *first = multiply(half_row(shared), signed_row(bytes));
+      *second = multiply(half_row(shared), signed_row(bytes + 16));
+      break;
+    default:
+      *first = multiply(half_row(shared), byte_row(bytes));
+      *second = multiply(half_row(shared + 32), byte_row(bytes + 16));
+  }
+}
+
+// `groups` groups of sixteen rows times `count` vectors; both are constants where this is inlined, and so is the form.
+INLINE void NAME(tile)(int form, int groups, int count, const uint8_t *w, const uint8_t *scales, int64_t scale_bytes,
+                       int64_t blocks, dms_block_vectors x, float *y, int64_t stride) {
+  int parts = groups * PARTS, bits = NAME(bits)(form);
   int64_t group_bytes = blocks * 64 * bits;
   floats_t sums[TILE][GROUPS * PARTS];
   for (int v = 0; v < count; v++)
     for (int p = 0; p < parts; p++) sums[v][p] = zero();
   for (int64_t b = 0; b < blocks; b++) {
-    ints_t dots[TILE][GROUPS * PARTS];
-    for (int v = 0; v < count; v++)
-      for (int p = 0; p < parts; p++) dots[v][p] = bits == 8 ? start8(x_sums[v * blocks + b]) : start4(x_sums[v * blocks + b]);
-    const int8_t *quads = x + b * 32;
-    __builtin_prefetch(scales + b * 16 + PREFETCH / 4);
-    for (int quad = 0; quad < bits; quad++) {
-      ints_t rows[GROUPS * PARTS];
+    // Of two factors, the second belongs to the last sixteen columns.
+    ints_t dots[TILE][GROUPS * PARTS], last[TILE][GROUPS * PARTS];
+    for (int v = 0; v < count; v++) {
+      int32_t sum = x.sums[v * blocks + b], first = x.first_sums[v * blocks + b];
       for (int p = 0; p < parts; p++) {
-        rows[p] = load(w + p / PARTS * group_bytes + quad * 64 + p % PARTS * (64 / PARTS));
-        __builtin_prefetch(w + p / PARTS * group_bytes + PREFETCH + quad * 64);
+        switch (form) {
+          case DMS_Q8:
+          case DMS_Q8_0: dots[v][p] = start8(sum); break;
+          case DMS_Q4:
+          case DMS_Q4_0: dots[v][p] = start4(sum); break;
+          case DMS_Q6_K:
+            dots[v][p] = start4(4 * first);
+            last[v][p] = start4(4 * (sum - first));
+            break;
+          default: dots[v][p] = start4(0);
+        }
+      }
+    }
+    const int8_t *quads = x.numbers + b * 32;
+    __builtin_prefetch(scales + b * 32 + PREFETCH / 2);
+    for (int quad = 0; quad < (bits == 8 ? 8 : 4); quad++) {
+      ints_t low[GROUPS * PARTS], high[GROUPS * PARTS];
+      for (int p = 0; p < parts; p++) {
+        const uint8_t *rows = w + p / PARTS * group_bytes + p % PARTS * (64 / PARTS);
+        low[p] = load(rows + quad * 64);
+        __builtin_prefetch(w + p / PARTS * group_bytes + PREFETCH + quad * (bits == 6 ? 96 : 64));
+        if (bits == 8) continue;
+        high[p] = high_half(low[p]);
+        low[p] = low_half(low[p]);
+        if (bits == 6) {
+          ints_t pairs = load(rows + 256 + quad / 2 * 64);
+          low[p] = join(low[p], two_bits(pairs, quad % 2 * 4));
+          high[p] = join(high[p], two_bits(pairs, quad % 2 * 4 + 2));
+        }
       }
       for (int v = 0; v < count; v++) {
         const int8_t *numbers = quads + v * blocks * 32 + quad * 4;
         for (int p = 0; p < parts; p++) {
           if (bits == 8) {
-            dots[v][p] = dot8(dots[v][p], rows[p], broadcast(numbers));
+            dots[v][p] = dot8(dots[v][p], low[p], broadcast(numbers));
+          } else if (form == DMS_Q6_K) {
+            dots[v][p] = dot4(dots[v][p], low[p], broadcast(numbers));
+            last[v][p] = dot4(last[v][p], high[p], broadcast(numbers + 16));
           } else {
-            dots[v][p] = dot4(dots[v][p], low_half(rows[p]), broadcast(numbers));
-            dots[v][p] = dot4(dots[v][p], high_half(rows[p]), broadcast(numbers + 16));
+            dots[v][p] = dot4(dots[v][p], low[p], broadcast(numbers));
+            dots[v][p] = dot4(dots[v][p], high[p], broadcast(numbers + 16));
           }
         }
       }
     }
     w += 64 * bits;
     for (int p = 0; p < parts; p++) {
-      floats_t scale = scale_row(scales + (p / PARTS * blocks + b) * 16 + p % PARTS * (16 / PARTS));
-      for (int v = 0; v < count; v++) sums[v][p] = add_scaled(sums[v][p], dots[v][p], scale, x_scales[v * blocks + b]);
+      floats_t first = zero(), second = zero();
+      NAME(factors)(form, scales + p / PARTS * scale_bytes, b, p % PARTS, &first, &second);
+      for (int v = 0; v < count; v++) {
+        floats_t x_scale = same(x.scales[v * blocks + b]), dot = to_floats(dots[v][p]), one;
+        switch (form) {
+          case DMS_Q8:
+          case DMS_Q4:
+          case DMS_Q8_0:
+          case DMS_Q4_0: one = multiply(dot, multiply(first, x_scale)); break;
+          case DMS_Q6_K: one = multiply(add(multiply(dot, first), multiply(to_floats(last[v][p]), second)), x_scale); break;
+          default: {
+            floats_t rest = multiply(same(-0.125f * (float)x.sums[v * blocks + b]), second);
+            dot = multiply(dot, first);
+            one = multiply(form == DMS_Q4_1 ? add(dot, rest) : subtract(dot, rest), x_scale);
+          }
+        }
+        sums[v][p] = add(sums[v][p], one);
+      }
     }
   }
   for (int v = 0; v < count; v++)
     for (int p = 0; p < parts; p++) store_floats(y + v * stride + p * (16 / PARTS), sums[v][p]);
 }
 
-#define VECTORS(GROUP_COUNT, COUNT)                                                                                      \
-  for (; v + (COUNT) <= x.count; v += COUNT)                                                                             \
-    NAME(tile)(bits, GROUP_COUNT, COUNT, w.blocks + group * blocks * 64 * bits, w.scales + group * blocks * 16, blocks,  \
-               x.numbers + v *blocks * 32, x.scales + v * blocks, x.sums + v * blocks, y + v * stride + group * 16, stride);
+#define VECTORS(GROUP_COUNT, COUNT)                                                                                          \
+  for (; v + (COUNT) <= x.count; v += COUNT) {                                                                               \
+    dms_block_vectors some = {x.numbers + v * blocks * 32, x.scales + v * blocks, x.sums + v * blocks,                       \
+                              x.first_sums + v * blocks, COUNT};                                                             \
+    NAME(tile)(form, GROUP_COUNT, COUNT, w.blocks + group * blocks * 64 * NAME(bits)(form), w.scales + group * w.scale_bytes, \
+               w.scale_bytes, blocks, some, y + v * stride + group * 16, stride);                                            \
+  }
 
-INLINE void NAME(product)(int bits, dms_block_rows w, dms_block_vectors x, float *y, int64_t stride) {
+INLINE void NAME(product)(int form, dms_block_rows w, dms_block_vectors x, float *y, int64_t stride) {
   int64_t blocks = w.column_blocks, group = 0;
 #if GROUPS > 1
-  // Groups that share the loads of many vectors; the unpacking of four bits is better shared by more vectors instead.
-  for (; bits == 8 && x.count >= TILE / GROUPS && group + GROUPS <= w.groups; group += GROUPS) {
+  // Groups that share the loads of many vectors; the unpacking of fewer bits is better shared by more vectors instead.
+  for (; NAME(bits)(form) == 8 && x.count >= TILE / GROUPS && group + GROUPS <= w.groups; group += GROUPS) {
     int64_t v = 0;
     VECTORS(GROUPS, TILE / GROUPS)
     VECTORS(GROUPS, 2)
@@ -70,8 +145,10 @@ INLINE void NAME(product)(int bits, dms_block_rows w, dms_block_vectors x, float
 #endif
   for (; group < w.groups; group++) {
     int64_t v = 0;
-    VECTORS(1, TILE)
+    // Two dot products a block leave room for half as many vectors.
+    if (form != DMS_Q6_K || TILE < 4) VECTORS(1, TILE)
 #if TILE > 4
+    if (form == DMS_Q6_K) VECTORS(1, TILE / 2)
     VECTORS(1, 4)
 #endif
 #if TILE > 2
@@ -81,8 +158,18 @@ INLINE void NAME(product)(int bits, dms_block_rows w, dms_block_vectors x, float
   }
 }
 
-void NAME(dms_blocks8)(dms_block_rows w, dms_block_vectors x, float *y, int64_t stride) { NAME(product)(8, w, x, y, stride); }
-void NAME(dms_blocks4)(dms_block_rows w, dms_block_vectors x, float *y, int64_t stride) { NAME(product)(4, w, x, y, stride); }
+void NAME(dms_blocks)(int form, dms_block_rows w, dms_block_vectors x, float *y, int64_t stride) {
+  switch (form) {
+    case DMS_Q8: NAME(product)(DMS_Q8, w, x, y, stride); break;
+    case DMS_Q4: NAME(product)(DMS_Q4, w, x, y, stride); break;
+    case DMS_Q8_0: NAME(product)(DMS_Q8_0, w, x, y, stride); break;
+    case DMS_Q4_0: NAME(product)(DMS_Q4_0, w, x, y, stride); break;
+    case DMS_Q4_1: NAME(product)(DMS_Q4_1, w, x, y, stride); break;
+    case DMS_Q4_K: NAME(product)(DMS_Q4_K, w, x, y, stride); break;
+    case DMS_Q5_K: NAME(product)(DMS_Q5_K, w, x, y, stride); break;
+    case DMS_Q6_K: NAME(product)(DMS_Q6_K, w, x, y, stride); break;
+  }
+}
 
 #undef VECTORS
 #undef INLINE

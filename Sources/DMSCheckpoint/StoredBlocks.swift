@@ -35,10 +35,10 @@ public struct StoredBlocks: Sendable, Equatable {
         remedy: "write them again with this version's dms quantize")
     }
     let name = try object.required("format", object.string("format"))
-    guard let format = BlockFormat(rawValue: name) else {
+    guard let format = BlockFormat(rawValue: name), BlockFormat.own.contains(format) else {
       throw InputError(
         "unknown format \(quoted(name))", at: "\(object.source): format",
-        remedy: "supported are \(BlockFormat.allCases.map(\.rawValue).joined(separator: ", "))")
+        remedy: "supported are \(BlockFormat.own.map(\.rawValue).joined(separator: ", "))")
     }
     self.format = format
     parameters = try object.integer("parameters", in: 0...(1 << 60))

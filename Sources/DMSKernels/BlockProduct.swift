@@ -20,6 +20,7 @@ public struct BlockProduct: ParallelWork {
   let numbers: UnsafePointer<Int8>
   let scales: UnsafePointer<Float>
   let sums: UnsafePointer<Int32>
+  let firstSums: UnsafePointer<Int32>
   let count: Int
   let bias: UnsafePointer<Float>?
   let output: UnsafeMutablePointer<Float>
@@ -44,6 +45,7 @@ public struct BlockProduct: ParallelWork {
     numbers = UnsafePointer(vectors.numbers)
     scales = UnsafePointer(vectors.scales)
     sums = UnsafePointer(vectors.sums)
+    firstSums = UnsafePointer(vectors.firstSums)
     self.count = count
     self.bias = bias
     self.output = output
@@ -90,21 +92,18 @@ public struct BlockProduct: ParallelWork {
     let (first, place) = (group * blocks, range.lowerBound * blocks)
     let w = dms_block_rows(
       blocks: (weights.blocks + first * weights.format.blockBytes).assumingMemoryBound(to: UInt8.self),
-      scales: (weights.scales + first * BlockFormat.rowsPerGroup * 2).assumingMemoryBound(to: UInt16.self),
-      groups: Int64(groups), column_blocks: Int64(blocks))
+      scales: (weights.scales + group * weights.groupScaleBytes).assumingMemoryBound(to: UInt8.self),
+      groups: Int64(groups), column_blocks: Int64(blocks), scale_bytes: Int64(weights.groupScaleBytes))
     let x = dms_block_vectors(
-      numbers: numbers + place * 32, scales: scales + place, sums: sums + place,
+      numbers: numbers + place * 32, scales: scales + place, sums: sums + place, first_sums: firstSums + place,
       count: Int64(range.count))
-    switch (weights.format, instructions) {
-    case (_, .portable), (_, .neon): portable(w, x, out, stride)
-    case (.q8, .avx2): dms_blocks8_avx2(w, x, out, Int64(stride))
-    case (.q4, .avx2): dms_blocks4_avx2(w, x, out, Int64(stride))
-    case (.q8, .avxvnni): dms_blocks8_avxvnni(w, x, out, Int64(stride))
-    case (.q4, .avxvnni): dms_blocks4_avxvnni(w, x, out, Int64(stride))
-    case (.q8, .avx512): dms_blocks8_avx512(w, x, out, Int64(stride))
-    case (.q4, .avx512): dms_blocks4_avx512(w, x, out, Int64(stride))
-    case (.q8, .avx512vnni): dms_blocks8_avx512vnni(w, x, out, Int64(stride))
-    case (.q4, .avx512vnni): dms_blocks4_avx512vnni(w, x, out, Int64(stride))
+    let form = weights.format.form
+    switch instructions {
+    case .portable, .neon: portable(w, x, out, stride)
+    case .avx2: dms_blocks_avx2(form, w, x, out, Int64(stride))
+    case .avxvnni: dms_blocks_avxvnni(form, w, x, out, Int64(stride))
+    case .avx512: dms_blocks_avx512(form, w, x, out, Int64(stride))
+    case .avx512vnni: dms_blocks_avx512vnni(form, w, x, out, Int64(stride))
     }
   }
 
@@ -112,37 +111,41 @@ public struct BlockProduct: ParallelWork {
   private func portable(
     _ w: dms_block_rows, _ x: dms_block_vectors, _ out: UnsafeMutablePointer<Float>, _ stride: Int
   ) {
-    let blocks = Int(w.column_blocks)
+    let (format, blocks) = (weights.format, Int(w.column_blocks))
     for group in 0..<Int(w.groups) {
+      let scales = UnsafeRawPointer(w.scales + group * Int(w.scale_bytes))
       for vector in 0..<Int(x.count) {
         var sums = SIMD16<Float>()
         for block in 0..<blocks {
-          let index = group * blocks + block
           let place = vector * blocks + block
-          let bytes = UnsafeRawPointer(w.blocks + index * weights.format.blockBytes)
-          let dots = dot(bytes, x.numbers + place * 32)
-          let scales = UnsafeRawPointer(w.scales + index * 16)
-          sums += dots * (wideScales(scales) * x.scales[place])
+          let bytes = UnsafeRawPointer(w.blocks + (group * blocks + block) * format.blockBytes)
+          let factors = BlockFactors(format, scales, block: block)
+          let (numbers, scale) = (x.numbers + place * 32, x.scales[place])
+          switch format {
+          case .q8, .q4, .q8_0, .q4_0: sums += dot(bytes, 0..<8, numbers) * (factors.first * scale)
+          case .q6_k:
+            let (first, last) = (dot(bytes, 0..<4, numbers), dot(bytes, 4..<8, numbers))
+            sums += (first * factors.first + last * factors.second) * scale
+          case .q4_1, .q4_k, .q5_k:
+            let rest = factors.second * (-0.125 * Float(x.sums[place]))
+            let product = dot(bytes, 0..<8, numbers) * factors.first
+            sums += (format == .q4_1 ? product + rest : product - rest) * scale
+          }
         }
         UnsafeMutableRawPointer(out + vector * stride + group * 16).storeBytes(of: sums, as: SIMD16<Float>.self)
       }
     }
   }
 
+  /// Sixteen rows' products over some quads of a block.
   @inline(__always)
-  private func dot(_ bytes: UnsafeRawPointer, _ x: UnsafePointer<Int8>) -> SIMD16<Float> {
+  private func dot(_ block: UnsafeRawPointer, _ quads: Range<Int>, _ x: UnsafePointer<Int8>) -> SIMD16<Float> {
     var sums = SIMD16<Float>()
-    let isQ8 = weights.format == .q8
-    for quad in 0..<(isQ8 ? 8 : 4) {
-      let lanes = bytes.loadUnaligned(fromByteOffset: quad * 64, as: SIMD16<UInt32>.self)
+    let offset = Float(weights.format.offset)
+    for quad in quads {
+      let lanes = weights.format.numbers(block, quad: quad)
       for column in 0..<4 {
-        let byte = lanes &>> UInt32(8 * column)
-        if isQ8 {
-          sums += number(byte & 0xFF, minus: 128) * Float(x[quad * 4 + column])
-        } else {
-          sums += number(byte & 0x0F, minus: 8) * Float(x[quad * 4 + column])
-          sums += number((byte &>> 4) & 0x0F, minus: 8) * Float(x[16 + quad * 4 + column])
-        }
+        sums += number((lanes &>> UInt32(8 * column)) & 0xFF, minus: offset) * Float(x[quad * 4 + column])
       }
     }
     return sums
@@ -152,14 +155,6 @@ public struct BlockProduct: ParallelWork {
   @inline(__always)
   private func number(_ bits: SIMD16<UInt32>, minus offset: Float) -> SIMD16<Float> {
     unsafeBitCast(bits | 0x4B00_0000, to: SIMD16<Float>.self) - (8_388_608 + offset)
-  }
-
-  /// Sixteen BF16 numbers, lane by lane: a vector conversion would be a call.
-  @inline(__always)
-  private func wideScales(_ scales: UnsafeRawPointer) -> SIMD16<Float> {
-    var wide = SIMD16<Float>()
-    for lane in 0..<16 { wide[lane] = float(bf16: scales.load(fromByteOffset: 2 * lane, as: UInt16.self)) }
-    return wide
   }
 }
 

@@ -16,6 +16,7 @@ public struct BlockQuantization: ParallelWork {
   ///
   /// - Parameter bytes: memory of the result, at least `BlockMatrix.bytes` for the shape of `source`.
   public init(_ source: Weights, _ format: BlockFormat, to bytes: UnsafeMutableRawBufferPointer) {
+    precondition(BlockFormat.own.contains(format), "a format that weights are rounded to")
     self.source = source
     let count = BlockMatrix.bytes(format, rows: source.rows, columns: source.columns)
     result = BlockMatrix(
@@ -66,9 +67,10 @@ public struct BlockQuantization: ParallelWork {
     for column in 0..<BlockFormat.columnsPerBlock {
       let number = nearest(numbers[column] * inverse)
       let (quad, lane) = (column / 4, row * 4 + column % 4)
-      switch result.format {
-      case .q8: bytes[quad * 64 + lane] = UInt8(max(-127, min(127, number)) + 128)
-      case .q4: bytes[quad % 4 * 64 + lane] |= UInt8(max(-8, min(7, number)) + 8) << (quad < 4 ? 0 : 4)
+      if result.format == .q8 {
+        bytes[quad * 64 + lane] = UInt8(max(-127, min(127, number)) + 128)
+      } else {
+        bytes[quad % 4 * 64 + lane] |= UInt8(max(-8, min(7, number)) + 8) << (quad < 4 ? 0 : 4)
       }
     }
   }
@@ -114,34 +116,14 @@ private func fourBitScale(_ numbers: UnsafePointer<Float>) -> Float {
   return best
 }
 
-/// Writes a row of a matrix as fp32 `[columns]`: an embedding.
-public func widen(_ weights: BlockMatrix, row: Int, to out: UnsafeMutablePointer<Float>) {
-  let (group, lane) = (row / BlockFormat.rowsPerGroup, row % BlockFormat.rowsPerGroup)
-  for block in 0..<weights.columnBlocks {
-    let index = group * weights.columnBlocks + block
-    let bytes = weights.blocks + index * weights.format.blockBytes
-    let scale = float(
-      bf16: weights.scales.load(fromByteOffset: 2 * (index * BlockFormat.rowsPerGroup + lane), as: UInt16.self))
-    for column in 0..<min(32, weights.columns - block * 32) {
-      let (quad, place) = (column / 4, lane * 4 + column % 4)
-      let number: Int
-      switch weights.format {
-      case .q8: number = Int(bytes.load(fromByteOffset: quad * 64 + place, as: UInt8.self)) - 128
-      case .q4:
-        let pair = bytes.load(fromByteOffset: quad % 4 * 64 + place, as: UInt8.self)
-        number = Int(quad < 4 ? pair & 15 : pair >> 4) - 8
-      }
-      out[block * 32 + column] = scale * Float(number)
-    }
-  }
-}
-
 /// Vectors `[S, K]` in blocks of 8 bits: what block products multiply with.
 public final class BlockVectors: @unchecked Sendable {
   let numbers: UnsafeMutablePointer<Int8>  // [S, columnBlocks, 32]
   let scales: UnsafeMutablePointer<Float>  // [S, columnBlocks]
   /// −8 times the sum of a block's numbers: what the weights' offset adds, for 4 bits; 16 times that for 8.
   let sums: UnsafeMutablePointer<Int32>  // [S, columnBlocks]
+  /// The same of the block's first sixteen numbers.
+  let firstSums: UnsafeMutablePointer<Int32>  // [S, columnBlocks]
   private let room: Int
 
   /// Room for `vectors` vectors of up to `columns` numbers.
@@ -150,12 +132,14 @@ public final class BlockVectors: @unchecked Sendable {
     numbers = .allocate(capacity: max(1, room * 32))
     scales = .allocate(capacity: max(1, room))
     sums = .allocate(capacity: max(1, room))
+    firstSums = .allocate(capacity: max(1, room))
   }
 
   deinit {
     numbers.deallocate()
     scales.deallocate()
     sums.deallocate()
+    firstSums.deallocate()
   }
 
   /// Rounds vector `index`. The numbers are the same on every instruction set.
@@ -164,7 +148,8 @@ public final class BlockVectors: @unchecked Sendable {
     precondition((index + 1) * blocks <= room, "more vectors than there is room for")
     let first = index * blocks
     if instructions.hasAVX2 {
-      dms_quantize_vector_avx2(x, Int64(columns), numbers + first * 32, scales + first, sums + first)
+      dms_quantize_vector_avx2(
+        x, Int64(columns), numbers + first * 32, scales + first, sums + first, firstSums + first)
       return
     }
     for block in 0..<blocks {
@@ -174,14 +159,16 @@ public final class BlockVectors: @unchecked Sendable {
       for column in 0..<count { most = max(most, abs(x[column])) }
       let scale = most / 127
       let inverse = scale > 0 ? 1 / scale : 0
-      var sum: Int32 = 0
+      var (sum, firstSum): (Int32, Int32) = (0, 0)
       for column in 0..<32 {
         let number = column < count ? nearest(x[column] * inverse) : 0
         out[column] = Int8(max(-127, min(127, number)))
         sum += Int32(out[column])
+        if column < 16 { firstSum += Int32(out[column]) }
       }
       scales[first + block] = scale
       sums[first + block] = -8 * sum
+      firstSums[first + block] = -8 * firstSum
     }
   }
 }

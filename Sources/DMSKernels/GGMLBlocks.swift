@@ -34,7 +34,7 @@ public func widen(_ source: UnsafeRawPointer, _ type: GGMLType, _ count: Int, to
 
 /// The numbers that IQ4 types choose from.
 @inline(__always)
-private func tableNumber(_ index: Int) -> Float {
+func tableNumber(_ index: Int) -> Float {
   let low: SIMD8<Float> = [-127, -104, -83, -65, -49, -35, -22, -10]
   let high: SIMD8<Float> = [1, 13, 25, 38, 53, 69, 89, 113]
   return index < 8 ? low[index] : high[index - 8]

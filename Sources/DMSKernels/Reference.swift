@@ -37,7 +37,7 @@ package enum Reference {
     }
   }
 
-  /// The number at (row, column) of a matrix in blocks, by the layout's description.
+  /// The number at (row, column) of a matrix in blocks of an own format, by the layout's description.
   package static func number(_ weights: BlockMatrix, row: Int, column: Int) -> Double {
     let index = row / 16 * weights.columnBlocks + column / 32
     let (quad, lane) = (column % 32 / 4, row % 16 * 4 + column % 4)
@@ -49,6 +49,7 @@ package enum Reference {
     case .q4:
       let pair = block.load(fromByteOffset: quad % 4 * 64 + lane, as: UInt8.self)
       return scale * (Double(quad < 4 ? pair & 15 : pair >> 4) - 8)
+    default: preconditionFailure("what blocks of GGUF files stand for is told by widening them")
     }
   }
 

@@ -33,8 +33,8 @@ public final class Decoder: @unchecked Sendable {
   let frequencies: [Float]
   /// `nil`: its weights are random.
   let model: ModelSource?
-  /// Whether vectors are rounded for products with weights in blocks.
-  let arithmetic: Arithmetic
+  /// How weights are multiplied; `exact` if none of them are in blocks.
+  public let arithmetic: Arithmetic
 
   /// Loads a model. Weights that keep their form stay mapped and take no memory of their own.
   ///
@@ -56,9 +56,15 @@ public final class Decoder: @unchecked Sendable {
 
   private init(_ shape: ModelConfiguration, _ model: ModelSource?, _ machine: Machine, _ options: Options) throws {
     self.model = model
-    arithmetic = options.arithmetic
     configuration = shape
     weightFormat = try options.weights.resolved(for: shape, storedIn: model?.path)
+    var isFile = false
+    if case .file? = model?.container { isFile = true }
+    if isFile, weightFormat == .asStored, options.arithmetic == .fast {
+      try MemoryLimits.require(
+        model?.weightBytes ?? 0, for: "memory for weights in the order that fast products read",
+        remedy: "use --arithmetic exact, which maps them")
+    }
     let bits = weightFormat.bits ?? (model == nil ? 16 : nil)
     if let bits, model == nil || (weightFormat.type != shape.storedType && shape.blocks == nil) {
       try MemoryLimits.require(
@@ -66,9 +72,11 @@ public final class Decoder: @unchecked Sendable {
         remedy: "use --weights q4, or write them once with dms quantize")
     }
     let conversion = WeightConversion(
-      weightFormat, pool: machine.pool, total: model?.parameters ?? shape.parameters, progress: options.progress)
+      weightFormat, repacks: isFile && options.arithmetic == .fast && weightFormat == .asStored, pool: machine.pool,
+      total: model?.parameters ?? shape.parameters, progress: options.progress)
     weights = try DecoderWeights(
-      WeightSource(shape, model, conversion, keepsBorrowed: weightFormat.blocks != nil))
+      WeightSource(shape, model, conversion, keepsBorrowed: weightFormat.blocks != nil || conversion.repacks))
+    arithmetic = weights.hasBlocks ? options.arithmetic : .exact
     // Norms and biases are counted in the total, and not converted.
     if weightFormat != .asStored, shape.blocks == nil { options.progress?(1) }
     var frequencies = configuration.rope.frequencies(headDim: configuration.headDim)

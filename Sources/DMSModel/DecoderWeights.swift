@@ -9,6 +9,8 @@ import DMSTensor
 struct Linear {
   let weights: Weights
   let bias: FloatBuffer?
+
+  var isInBlocks: Bool { if case .blocks = weights { true } else { false } }
 }
 
 struct LayerWeights {
@@ -28,11 +30,14 @@ struct LayerWeights {
   /// The adapter's decision projection.
   let alpha: Linear?  // [G, hidden]
   let alphaNorm: FloatBuffer?  // [hidden]
+  /// Whether any of query, key and value is in blocks; whether gate or up is.
+  let projectsInBlocks: Bool
+  let feedsInBlocks: Bool
 
   init(_ source: WeightSource, layer: Int) throws {
     inputNorm = try source.vector(.inputNorm, layer)
     query = try source.linear(.query, layer)
-    borrowed = try source.borrowed(layer)
+    borrowed = query.isInBlocks ? try source.borrowed(layer) : nil
     key = try source.linear(.key, layer)
     value = try source.linear(.value, layer)
     queryNorm = try source.ifAny(.queryNorm, layer, source.vector)
@@ -44,6 +49,8 @@ struct LayerWeights {
     down = try source.linear(.down, layer)
     alpha = try source.ifAny(.decision, layer, source.linear)
     alphaNorm = try source.ifAny(.decisionNorm, layer, source.vector)
+    projectsInBlocks = query.isInBlocks || key.isInBlocks || value.isInBlocks
+    feedsInBlocks = gate.isInBlocks || up.isInBlocks
   }
 }
 
@@ -58,10 +65,10 @@ struct DecoderWeights {
   private let isTied: Bool
 
   init(_ source: WeightSource) throws {
-    embedding = try source.matrix(.embedding)
+    embedding = try source.embedding()
     layers = try (0..<source.shape.layers).map { try LayerWeights(source, layer: $0) }
     finalNorm = try source.vector(.finalNorm)
-    head = try source.ifAny(.head, nil, source.matrix) ?? embedding
+    head = try source.ifAny(.head, nil, source.matrix) ?? source.tiedHead(embedding)
     owned = source.conversion.owned
     isTied = source.shape.tiedEmbeddings
   }
@@ -70,6 +77,12 @@ struct DecoderWeights {
 extension DecoderWeights {
   /// Bytes of all matrices.
   var bytes: Int { stepBytes + (isTied ? 0 : embedding.bytes) }
+
+  /// Whether products with any of them round vectors, where that is wanted.
+  var hasBlocks: Bool {
+    if case .blocks = head { return true }
+    return layers.contains { $0.projectsInBlocks || $0.output.isInBlocks || $0.feedsInBlocks || $0.down.isInBlocks }
+  }
 
   /// Bytes that a decode step reads, whatever the number of its sequences.
   var stepBytes: Int {
@@ -88,7 +101,7 @@ struct WeightSource {
   /// `nil`: the weights are random.
   let model: ModelSource?
   let conversion: WeightConversion
-  /// Whether vectors are rounded for linear maps in blocks, and the rows that decide are kept apart from them.
+  /// Whether linear maps are to be in blocks, and the rows that decide are kept apart from them.
   let keepsBorrowed: Bool
 
   init(_ shape: ModelConfiguration, _ model: ModelSource?, _ conversion: WeightConversion, keepsBorrowed: Bool) {
@@ -126,6 +139,15 @@ struct WeightSource {
     bytes.map(conversion.keep)
     return weights
   }
+
+  /// `[vocabulary, hidden]`, to look up rows in: repacking would not help that.
+  func embedding() throws -> Weights {
+    guard let model, conversion.repacks, let tensor = tensors[.embedding] else { return try matrix(.embedding) }
+    return try model.weights(tensor)
+  }
+
+  /// The embedding as a linear map.
+  func tiedHead(_ embedding: Weights) throws -> Weights { conversion.repacks ? try matrix(.embedding) : embedding }
 
   /// A tensor as it is stored, its rows in the order of Hugging Face's: a copy where the container has another.
   func ordered(_ tensor: DecoderTensor, of model: ModelSource) throws -> (weights: Weights, bytes: OwnedBytes?) {

@@ -104,7 +104,7 @@ public final class Engine {
     faults = RowFaults(rows: max(chunk, batch))
     let needs = Workspace.Needs(
       shape: shape, rows: max(chunk, batch), batch: batch, workers: machine.threads,
-      blocks: decoder.weightFormat.blocks != nil)
+      blocks: decoder.weights.hasBlocks)
     try MemoryLimits.require(
       Workspace.bytes(needs), for: "the workspace", remedy: "use a smaller --context or fewer --threads")
     workspace = Workspace(needs)

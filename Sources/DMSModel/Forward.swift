@@ -98,7 +98,7 @@ extension Engine {
   private func project(_ layer: LayerWeights, _ index: Int, _ rows: Int, _ call: Call) {
     let shape = decoder.configuration
     let (queries, keys) = (shape.heads * shape.headDim, shape.kvHeads * shape.headDim)
-    roundForBlocks(layer.query, workspace.normed.base, rows, .layer(index))
+    roundForBlocks(layer.projectsInBlocks, shape.hidden, workspace.normed.base, rows, .layer(index))
     let query = product(layer.query, workspace.normed.base, rows, workspace.queries.base, queries, call.kernels, 0)
     let key = product(layer.key, workspace.normed.base, rows, workspace.keys.base, keys, call.kernels, 1)
     let value = product(layer.value, workspace.normed.base, rows, workspace.values.base, keys, call.kernels, 2)
@@ -219,7 +219,7 @@ extension Engine {
   private func feedForward(_ layer: LayerWeights, _ index: Int, _ rows: Int, _ call: Call) {
     let size = decoder.configuration.intermediate
     let gateUp = workspace.gateUp.base
-    roundForBlocks(layer.gate, workspace.normed.base, rows, .layer(index))
+    roundForBlocks(layer.feedsInBlocks, decoder.configuration.hidden, workspace.normed.base, rows, .layer(index))
     let gate = product(layer.gate, workspace.normed.base, rows, gateUp, 2 * size, call.kernels, 0)
     let up = product(layer.up, workspace.normed.base, rows, gateUp + size, 2 * size, call.kernels, 1)
     let both = ParallelPair(gate, tasks: gate.tasks, up, tasks: up.tasks)
@@ -233,16 +233,18 @@ extension Engine {
   private func linear(
     _ map: Linear, _ input: FloatBuffer, _ rows: Int, to output: FloatBuffer, _ call: Call, _ stage: Stage
   ) {
-    roundForBlocks(map, input.base, rows, stage)
+    roundForBlocks(map.isInBlocks, map.weights.columns, input.base, rows, stage)
     let work = product(map, input.base, rows, output.base, decoder.configuration.hidden, call.kernels, 0)
     pool.run(tasks: work.tasks, work)
   }
 
   /// Weights in blocks multiply with vectors in blocks: rounded once for all maps of the same input.
-  private func roundForBlocks(_ map: Linear, _ input: UnsafePointer<Float>, _ rows: Int, _ stage: Stage) {
-    guard case .blocks(let weights) = map.weights, decoder.arithmetic == .fast else { return }
+  private func roundForBlocks(
+    _ isNeeded: Bool, _ columns: Int, _ input: UnsafePointer<Float>, _ rows: Int, _ stage: Stage
+  ) {
+    guard isNeeded, decoder.arithmetic == .fast else { return }
     let work = VectorQuantization(
-      input, columns: weights.columns, to: workspace.blockVectors, instructions: instructions,
+      input, columns: columns, to: workspace.blockVectors, instructions: instructions,
       faults: faults.stage(stage.number))
     pool.run(tasks: rows, work)
   }
@@ -301,7 +303,7 @@ extension Engine {
     _ input: UnsafePointer<Float>, _ rows: Int, _ output: UnsafeMutablePointer<Float>, _ kernels: Kernels
   ) throws {
     let (head, vocabulary) = (Linear(weights: decoder.weights.head, bias: nil), decoder.configuration.vocabulary)
-    roundForBlocks(head, input, rows, .head)
+    roundForBlocks(head.isInBlocks, head.weights.columns, input, rows, .head)
     let work = product(head, input, rows, output, vocabulary, kernels, 0)
     pool.run(tasks: work.tasks, work)
     let stage = faults.stage(Stage.head.number)

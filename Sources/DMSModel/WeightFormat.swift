@@ -43,12 +43,8 @@ public enum WeightFormat: String, Sendable, CaseIterable {
     }
   }
 
-  init(_ blocks: BlockFormat) {
-    switch blocks {
-    case .q8: self = .q8
-    case .q4: self = .q4
-    }
-  }
+  /// - Parameter blocks: one of the own formats.
+  init(_ blocks: BlockFormat) { self = blocks == .q8 ? .q8 : .q4 }
 
   /// What it means for a model of this shape: weights stored in blocks are in these blocks.
   ///
@@ -74,6 +70,8 @@ public enum Arithmetic: String, Sendable, CaseIterable {
 /// Converts matrices as they are loaded, on all threads, and keeps what it made.
 final class WeightConversion {
   let format: WeightFormat
+  /// Whether blocks of GGUF files that keep their numbers are put in the order that products read.
+  let repacks: Bool
   private(set) var owned: [OwnedBytes] = []
   let pool: ThreadPool
   private let total: Int
@@ -83,8 +81,11 @@ final class WeightConversion {
   /// - Parameters:
   ///   - total: numbers of all matrices, for the progress.
   ///   - progress: receives the share that is done, after every matrix.
-  init(_ format: WeightFormat, pool: ThreadPool, total: Int, progress: ((Double) -> Void)?) {
+  init(
+    _ format: WeightFormat, repacks: Bool = false, pool: ThreadPool, total: Int, progress: ((Double) -> Void)?
+  ) {
     self.format = format
+    self.repacks = repacks
     self.pool = pool
     self.total = total
     self.progress = progress
@@ -93,7 +94,11 @@ final class WeightConversion {
   /// A matrix in the form that is asked for, and the memory that it lies in. `nil` if it has that form.
   /// - Throws: `InputError` naming the tensor if it holds numbers that are not finite, or none of the form.
   func converted(_ source: Weights, _ name: String, of path: String) throws -> (weights: Weights, bytes: OwnedBytes)? {
-    if case .blocks = source { return nil }
+    switch source {
+    case .blocks: return nil
+    case .ggml(let matrix) where format == .asStored && repacks: return repacked(matrix)
+    default: break
+    }
     guard changes(source) else { return converted(source) }
     guard FiniteScan.areFinite(source, on: pool) else { throw Checkpoint.notFinite(name, at: path) }
     let result = converted(source)
@@ -102,6 +107,15 @@ final class WeightConversion {
         "tensor \"\(name)\" holds numbers too large for \(format.rawValue)", at: path, remedy: "use bf16, q8 or q4")
     }
     return result
+  }
+
+  /// `nil` for a type that the layout does not hold.
+  private func repacked(_ source: GGMLMatrix) -> (weights: Weights, bytes: OwnedBytes)? {
+    guard let format = BlockFormat(holding: source.type) else { return nil }
+    let bytes = OwnedBytes(BlockMatrix.bytes(format, rows: source.rows, columns: source.columns))
+    let work = BlockRepacking(source, format, to: bytes.buffer)
+    pool.run(tasks: work.tasks, work)
+    return (.blocks(work.result), bytes)
   }
 
   private func changes(_ source: Weights) -> Bool {

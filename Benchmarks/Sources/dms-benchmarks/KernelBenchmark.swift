@@ -20,7 +20,7 @@ struct KernelBenchmark: ParsableCommand {
     let pool = try ThreadPool(threads: threads)
     let memory = try MemoryBandwidth(on: pool)
     for instructions in InstructionSet.available {
-      for format in BlockFormat.allCases {
+      for format in BlockFormat.own {
         let product = BlockProducts(format, pool)
         for vectors in [1, 256] { measure(product, vectors, instructions, pool, memory) }
       }

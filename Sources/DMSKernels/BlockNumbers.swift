@@ -1,0 +1,101 @@
+// What the bits of a block mean: its numbers and its scales, sixteen rows at a time, in plain Swift. The layout:
+// BlockMatrix.swift. Products with them: BlockProduct.swift.
+
+import CKernels
+import DMSTensor
+
+extension BlockFormat {
+  /// The number by which the C kernels know it.
+  var form: Int32 {
+    switch self {
+    case .q8: Int32(DMS_Q8)
+    case .q4: Int32(DMS_Q4)
+    case .q8_0: Int32(DMS_Q8_0)
+    case .q4_0: Int32(DMS_Q4_0)
+    case .q4_1: Int32(DMS_Q4_1)
+    case .q4_k: Int32(DMS_Q4_K)
+    case .q5_k: Int32(DMS_Q5_K)
+    case .q6_k: Int32(DMS_Q6_K)
+    }
+  }
+
+  /// Four columns of sixteen rows: a byte for each number, as it is stored.
+  @inline(__always)
+  func numbers(_ block: UnsafeRawPointer, quad: Int) -> SIMD16<UInt32> {
+    if bits == 8 { return block.loadUnaligned(fromByteOffset: quad * 64, as: SIMD16<UInt32>.self) }
+    let low = block.loadUnaligned(fromByteOffset: quad % 4 * 64, as: SIMD16<UInt32>.self)
+    let numbers = (low &>> (quad < 4 ? 0 : 4)) & 0x0F0F_0F0F
+    guard bits == 6 else { return numbers }
+    let pairs = block.loadUnaligned(fromByteOffset: 256 + quad % 4 / 2 * 64, as: SIMD16<UInt32>.self)
+    return numbers | ((pairs &>> UInt32(quad % 2 * 4 + quad / 4 * 2)) & 0x0303_0303) &<< 4
+  }
+
+  /// Writes what `numbers` reads, for one row of a block of zeros.
+  @inline(__always)
+  func store(_ four: UInt32, quad: Int, row: Int, to block: UnsafeMutableRawPointer) {
+    func join(_ bits: UInt32, at place: Int) {
+      let place = place + row * 4
+      block.storeBytes(
+        of: block.load(fromByteOffset: place, as: UInt32.self) | bits, toByteOffset: place, as: UInt32.self)
+    }
+    if bits == 8 { return join(four, at: quad * 64) }
+    join((four & 0x0F0F_0F0F) << (quad < 4 ? 0 : 4), at: quad % 4 * 64)
+    if bits == 6 {
+      join((four >> 4 & 0x0303_0303) << UInt32(quad % 2 * 4 + quad / 4 * 2), at: 256 + quad % 4 / 2 * 64)
+    }
+  }
+}
+
+/// The scales of a block for sixteen rows: one or two factors, or a factor and what a number 0 stands for.
+struct BlockFactors {
+  private(set) var first = SIMD16<Float>()
+  private(set) var second = SIMD16<Float>()
+
+  /// - Parameter scales: those of the group.
+  @inline(__always)
+  init(_ format: BlockFormat, _ scales: UnsafeRawPointer, block: Int) {
+    let shared = scales + block / 8 * 320
+    let bytes = shared + 64 + block % 8 * 32
+    for row in 0..<16 {
+      func half(_ place: UnsafeRawPointer) -> Float { float(f16: place.load(fromByteOffset: 2 * row, as: UInt16.self)) }
+      func byte(_ place: UnsafeRawPointer) -> UInt8 { place.load(fromByteOffset: row, as: UInt8.self) }
+      switch format {
+      case .q8, .q4: first[row] = float(bf16: scales.load(fromByteOffset: block * 32 + 2 * row, as: UInt16.self))
+      case .q8_0, .q4_0: first[row] = half(scales + block * 32)
+      case .q4_1: (first[row], second[row]) = (half(scales + block * 64), half(scales + block * 64 + 32))
+      case .q4_k, .q5_k:
+        first[row] = half(shared) * Float(byte(bytes))
+        second[row] = half(shared + 32) * Float(byte(bytes + 16))
+      case .q6_k:
+        first[row] = half(shared) * Float(Int8(bitPattern: byte(bytes)))
+        second[row] = half(shared) * Float(Int8(bitPattern: byte(bytes + 16)))
+      }
+    }
+  }
+
+  /// What a number of a row stands for.
+  func value(_ number: Int, _ format: BlockFormat, row: Int, column: Int) -> Float {
+    let number = Float(number - format.offset)
+    switch format {
+    case .q8, .q4, .q8_0, .q4_0: return first[row] * number
+    case .q6_k: return (column < 16 ? first : second)[row] * number
+    case .q4_1: return first[row] * number + second[row]
+    case .q4_k, .q5_k: return first[row] * number - second[row]
+    }
+  }
+}
+
+/// Writes a row of a matrix as fp32 `[columns]`: an embedding.
+public func widen(_ weights: BlockMatrix, row: Int, to out: UnsafeMutablePointer<Float>) {
+  let (group, lane) = (row / BlockFormat.rowsPerGroup, row % BlockFormat.rowsPerGroup)
+  let scales = weights.scales + group * weights.groupScaleBytes
+  for block in 0..<weights.columnBlocks {
+    let bytes = weights.blocks + (group * weights.columnBlocks + block) * weights.format.blockBytes
+    let factors = BlockFactors(weights.format, scales, block: block)
+    for column in 0..<min(32, weights.columns - block * 32) {
+      let four = weights.format.numbers(bytes, quad: column / 4)[lane]
+      let number = Int(four >> UInt32(column % 4 * 8) & 0xFF)
+      out[block * 32 + column] = factors.value(number, weights.format, row: lane, column: column)
+    }
+  }
+}
