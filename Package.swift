@@ -17,10 +17,11 @@ let package = Package(
     .target(name: "CKernels"),
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CNUMA", pkgConfig: "numa", providers: [.apt(["libnuma-dev"])]),
+    .systemLibrary(name: "COnig", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
     .target(name: "DMSPlatform", dependencies: ["CKernels", "CNUMA"]),
     .target(name: "DMSTensor"),
     .target(name: "DMSKernels", dependencies: ["CKernels", "COpenBLAS", "DMSPlatform", "DMSTensor"]),
-    .target(name: "DMSText", dependencies: ["DMSPlatform"]),
+    .target(name: "DMSText", dependencies: ["COnig", "DMSPlatform"]),
     .target(name: "DMSCheckpoint", dependencies: ["DMSPlatform", "DMSTensor", "DMSText"]),
     .target(name: "DMSCache", dependencies: ["DMSPlatform", "DMSTensor", "DMSKernels"]),
     .target(

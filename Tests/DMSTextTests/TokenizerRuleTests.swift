@@ -200,18 +200,52 @@ struct TokenizerRuleTests {
         characters(decoder: #"{"type":"Sequence","decoders":[{"type":"Fuse"},{"type":"ByteFallback"}]}"#),
         "ByteFallback"
       ),
-      (characters(decoder: #"{"type":"Replace","pattern":{"String":"a"},"content":"bb"}"#), "Replace"),
-      (characters(preTokenizer: #"{"type":"Digits"}"#), "Digits"),
+      (characters(decoder: #"{"type":"Replace","pattern":{"String":"a"},"content":"bbbbbbbbb"}"#), "Replace"),
+      (characters(decoder: #"{"type":"Sequence"}"#), "has no decoders"),
+      (
+        characters(
+          decoder: """
+            {"type":"Sequence","decoders":[{"type":"ByteFallback"},{"type":"Strip","content":" ","start":1,"stop":0}]}
+            """), "Strip"
+      ),
+      (characters(preTokenizer: #"{"type":"BertPreTokenizer"}"#), "BertPreTokenizer"),
+      (characters(preTokenizer: #"{"type":"Digits","individual_digits":1}"#), "individual_digits"),
       (
         characters(preTokenizer: #"{"type":"Sequence","pretokenizers":[{"type":"Split"},{"type":"Split"}]}"#),
-        "Split, Split"
+        "the pattern of a Split"
       ),
       (
         characters(
           preTokenizer: """
-            {"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"x"},"behavior":"Isolated",
-            "invert":true},{"type":"ByteLevel","use_regex":false}]}
-            """), "Split"
+            {"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"x"},"behavior":"isolated"},
+            {"type":"ByteLevel","use_regex":false}]}
+            """), "behavior"
+      ),
+      (
+        characters(preTokenizer: #"{"type":"Split","pattern":{"Regex":"x\\p{Nope}"},"behavior":"Isolated"}"#),
+        #"x\p{Nope} is malformed: invalid character property name {Nope}"#
+      ),
+      (
+        characters(
+          preTokenizer: """
+            {"type":"Sequence","pretokenizers":[\(Array(repeating: #"{"type":"Whitespace"}"#, count: 65)
+            .joined(separator: ","))]}
+            """), "more than 64"
+      ),
+      (
+        characters(
+          preTokenizer:
+            #"{"type":"Sequence","pretokenizers":[{"type":"ByteLevel"},{"type":"Metaspace","replacement":"▁"}]}"#
+        ), "Metaspace after ByteLevel"
+      ),
+      (characters(normalizer: #"{"type":"Replace","pattern":{"String":"a"}}"#), "no content"),
+      (characters(normalizer: #"{"type":"Replace","pattern":{"Regex":"["},"content":""}"#), "malformed"),
+      (
+        characters(
+          normalizer: """
+            {"type":"Sequence","normalizers":[\(Array(repeating:
+              #"{"type":"Replace","pattern":{"String":"a"},"content":"aa"}"#, count: 7).joined(separator: ","))]}
+            """), "longer"
       ),
       (characters(merges: [#"a \n"#]), #""\n""#),
       (characters(merges: ["ab"]), "space between"),

@@ -84,14 +84,7 @@ struct AddedTokenFinder: Sendable {
     return matches
   }
 
-  private func isWord(_ scalar: Unicode.Scalar?) -> Bool {
-    guard let properties = scalar?.properties else { return false }
-    if properties.isAlphabetic || properties.isJoinControl { return true }
-    switch properties.generalCategory {
-    case .decimalNumber, .connectorPunctuation, .nonspacingMark, .spacingMark, .enclosingMark: return true
-    default: return false
-    }
-  }
+  private func isWord(_ scalar: Unicode.Scalar?) -> Bool { scalar.map(CharacterKind.word.contains) ?? false }
 }
 
 extension UnsafeBufferPointer<UInt8> {

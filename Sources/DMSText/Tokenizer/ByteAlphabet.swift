@@ -18,6 +18,19 @@ enum ByteAlphabet {
     return String(text)
   }
 
+  /// Appends bytes as the UTF-8 of their characters in the alphabet.
+  static func encode(_ bytes: UnsafeBufferPointer<UInt8>, into out: inout [UInt8]) {
+    for byte in bytes {
+      let code = isPrintable(byte) ? UInt32(byte) : substitute(byte).value
+      if code < 0x80 {
+        out.append(UInt8(code))
+      } else {
+        out.append(0xC0 | UInt8(code >> 6))
+        out.append(0x80 | UInt8(code & 0x3F))
+      }
+    }
+  }
+
   private static func substitute(_ byte: UInt8) -> Unicode.Scalar {
     let rank = byte < 0x21 ? UInt32(byte) : byte == 0xAD ? 67 : UInt32(byte) - 0x7F + 33
     return Unicode.Scalar(0x100 + rank) ?? " "

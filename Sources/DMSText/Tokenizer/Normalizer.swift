@@ -1,91 +1,161 @@
-// What happens to text before it is split: Unicode normalisation, and SentencePiece's visible spaces. Text is UTF-8 bytes
-// here: a space before a combining mark is a space, though Swift's characters see one.
+// What happens to text before it is split: Unicode normalisation, SentencePiece's visible spaces and the like. Text is UTF-8
+// bytes here: a space before a combining mark is a space, though Swift's characters see one.
 
-/// One step.
-enum Normalizer: Sendable, Equatable {
-  /// Canonical composition.
-  case nfc
+import DMSPlatform
+
+/// One step. All are linear in the text.
+enum Normalizer: Sendable {
+  case unicode(UnicodeNormalization.Form)
   case prepend([UInt8])
   case replace([UInt8], with: [UInt8])
+  case replaceMatches(RegularExpression, with: [UInt8])
+  case strip(left: Bool, right: Bool)
+  case lowercase
+  /// The byte alphabet, for vocabularies whose text is written in it.
+  case byteLevel
+
+  static let nfc = Normalizer.unicode(.nfc)
 
   func apply(_ text: [UInt8]) -> [UInt8] {
     switch self {
-    case .nfc: return Self.composed(text)
+    case .unicode(let form): return UnicodeNormalization.apply(form, to: text)
     case .prepend(let prefix): return text.isEmpty ? text : prefix + text
-    case .replace(let pattern, let replacement): return Self.replacing(pattern, with: replacement, in: text)
+    case .replace(let pattern, let replacement):
+      return Self.replacing(in: text, with: replacement) { body in
+        for place in String.places(of: pattern, in: text) { body(place..<place + pattern.count) }
+      }
+    case .replaceMatches(let regex, let replacement):
+      return text.withUnsafeBufferPointer { bytes in
+        Self.replacing(in: text, with: replacement) { regex.matches(in: bytes, $0) }
+      }
+    case .strip(let left, let right): return Self.stripped(text, left, right)
+    case .lowercase: return Self.lowercased(text)
+    case .byteLevel:
+      var out: [UInt8] = []
+      text.withUnsafeBufferPointer { ByteAlphabet.encode($0, into: &out) }
+      return out
     }
   }
 
-  private static func replacing(_ pattern: [UInt8], with replacement: [UInt8], in text: [UInt8]) -> [UInt8] {
+  /// - Parameter matches: calls its argument with each stretch that is replaced, in order.
+  private static func replacing(
+    in text: [UInt8], with replacement: [UInt8], _ matches: ((Range<Int>) -> Void) -> Void
+  ) -> [UInt8] {
     var out: [UInt8] = []
     out.reserveCapacity(text.count + text.count / 2)
     var end = 0
-    for place in String.places(of: pattern, in: text) {
-      out.append(contentsOf: text[end..<place])
+    matches { match in
+      out.append(contentsOf: text[end..<match.lowerBound])
       out.append(contentsOf: replacement)
-      end = place + pattern.count
+      end = match.upperBound
     }
     out.append(contentsOf: text[end...])
     return out
   }
 
-  /// Composes the stretches that may need it; text without one comes back as it is.
-  ///
-  /// An inert character is its own composition, and neither joins nor reorders with what stands before it. So composition
-  /// may begin anew at each, and a stretch is: the inert character before the first other one, up to the next inert one.
-  private static func composed(_ text: [UInt8]) -> [UInt8] {
+  private static func stripped(_ text: [UInt8], _ left: Bool, _ right: Bool) -> [UInt8] {
     text.withUnsafeBufferPointer { bytes in
-      var out: [UInt8] = []
-      var composition = CanonicalComposition()
-      var stretch: [Unicode.Scalar] = []
-      var (copied, inert, index) = (0, 0, 0)
-      while index < bytes.count {
-        if bytes[index] < 0x80 {
-          inert = index
-          index += 1
-          continue
-        }
-        guard let scalar = bytes.scalar(at: index) else { break }
-        if isInert(scalar.value) {
-          inert = index
-          index += UTF8.width(scalar)
-          continue
-        }
-        out.append(contentsOf: bytes[copied..<inert])
-        stretch.removeAll(keepingCapacity: true)
-        if inert < index, let before = bytes.scalar(at: inert) { stretch.append(before) }
-        var end = index
-        while end < bytes.count, let next = bytes.scalar(at: end), !isInert(next.value) {
-          stretch.append(next)
-          end += UTF8.width(next)
-        }
-        composition.compose(stretch, into: &out)
-        (copied, inert, index) = (end, end, end)
+      var (start, end) = (0, bytes.count)
+      while left, let scalar = bytes.scalar(at: start), scalar.properties.isWhitespace { start += UTF8.width(scalar) }
+      while right, end > start, let scalar = bytes.scalar(before: end), scalar.properties.isWhitespace {
+        end -= UTF8.width(scalar)
       }
-      if copied == 0 { return text }
-      out.append(contentsOf: bytes[copied...])
-      return out
+      return Array(bytes[start..<end])
     }
   }
 
-  /// Blocks in which every assigned character has combining class 0 and `NFC_Quick_Check=Yes`: most text. Not complete on
-  /// purpose; what is missing is composed, and only costs time.
-  private static func isInert(_ code: UInt32) -> Bool {
-    switch code {
-    case 0..<0x300,  // Latin
-      0x400..<0x483,  // Cyrillic
-      0x5D0..<0x5EB, 0x620..<0x64B,  // Hebrew and Arabic letters
-      0x1E00..<0x1F00,  // Latin, Vietnamese
-      0x2002..<0x20D0,  // punctuation, currency
-      0x2190..<0x2329, 0x232B..<0x2ADC,  // arrows, mathematics, boxes
-      0x3000..<0x302A, 0x3041..<0x3097, 0x30A1..<0x30FB,  // kana
-      0x3400..<0xA000,  // Chinese characters
-      0xAC00..<0xD7A4,  // Hangul syllables
-      0xFF01..<0xFFA0,  // full width
-      0x1F000..<0x1FB00,  // emoji
-      0x20000..<0x2F800:  // more Chinese characters
-      true
-    default: false
+  /// Character by character: no final sigma.
+  private static func lowercased(_ text: [UInt8]) -> [UInt8] {
+    text.withUnsafeBufferPointer { bytes in
+      var out: [UInt8] = []
+      out.reserveCapacity(bytes.count)
+      var index = 0
+      while let scalar = bytes.scalar(at: index) {
+        index += UTF8.width(scalar)
+        if scalar.isASCII {
+          let byte = UInt8(scalar.value)
+          out.append((0x41...0x5A).contains(byte) ? byte | 0x20 : byte)
+        } else {
+          out.append(contentsOf: scalar.properties.lowercaseMapping.utf8)
+        }
+      }
+      return out
+    }
+  }
+}
+
+// MARK: - Reading
+
+extension Normalizer {
+  /// How many times longer a text may become. Real ones stay below 20; what Replace steps can make of a byte multiplies.
+  private static let mostGrowth = 64
+
+  /// The steps of a `normalizer` of a `tokenizer.json`.
+  static func steps(_ value: JSON?, _ source: String) throws -> [Normalizer] {
+    guard let value, !value.isNull else { return [] }
+    var steps: [Normalizer] = []
+    try read(value, into: &steps, source)
+    var growth = 1
+    for step in steps {
+      growth = growth.multipliedReportingOverflow(by: step.growth).partialValue
+      guard steps.count <= mostGrowth, (1...mostGrowth).contains(growth) else {
+        throw InputError("normalizers that make a text so much longer are not supported", at: source)
+      }
+    }
+    return steps
+  }
+
+  private static func read(_ value: JSON, into steps: inout [Normalizer], _ source: String) throws {
+    let name = value["type"]?.string ?? "?"
+    func missing(_ what: String) -> InputError {
+      InputError("the normalizer \(oneLine(name)) has no \(what)", at: source)
+    }
+    switch name {
+    case "Sequence":
+      guard let parts = value["normalizers"]?.array else { throw missing("normalizers") }
+      for part in parts { try read(part, into: &steps, source) }
+    case "Prepend":
+      guard let prefix = value["prepend"]?.string else { throw missing("prepend") }
+      steps.append(.prepend(Array(prefix.utf8)))
+    case "Replace": steps.append(try replace(value, source))
+    case "Strip":
+      guard let left = value["strip_left"]?.bool, let right = value["strip_right"]?.bool else {
+        throw missing("strip_left or strip_right")
+      }
+      steps.append(.strip(left: left, right: right))
+    case "Lowercase": steps.append(.lowercase)
+    case "ByteLevel": steps.append(.byteLevel)
+    default:
+      guard let form = UnicodeNormalization.Form(rawValue: name) else {
+        throw InputError("the normalizer \"\(oneLine(name))\" is not supported", at: source)
+      }
+      steps.append(.unicode(form))
+    }
+  }
+
+  /// A Replace of a normalizer or a decoder.
+  static func replace(_ value: JSON, _ source: String) throws -> Normalizer {
+    guard let content = value["content"]?.string else { throw InputError("a Replace has no content", at: source) }
+    let pattern = value["pattern"]
+    if let text = pattern?["String"]?.string, !text.isEmpty {
+      return .replace(Array(text.utf8), with: Array(content.utf8))
+    }
+    guard let regex = pattern?["Regex"]?.string ?? pattern?["String"]?.string else {
+      throw InputError("the pattern of a Replace is neither a String nor a Regex", at: source)
+    }
+    return .replaceMatches(try RegularExpression(regex, source: source), with: Array(content.utf8))
+  }
+
+  /// A bound for what a byte may become, rounded up.
+  var growth: Int {
+    switch self {
+    case .unicode(.nfc), .strip, .lowercase: 1
+    case .prepend(let prefix): 1 + prefix.count / 256
+    case .replace(let pattern, let replacement): max(1, (replacement.count + pattern.count - 1) / pattern.count)
+    // An empty match stands before each byte at most.
+    case .replaceMatches(_, let replacement): 1 + replacement.count
+    case .byteLevel: 2
+    case .unicode: 11
     }
   }
 }

@@ -1,7 +1,5 @@
-// Splitting text into the words that byte-pair encoding works within. Models fix the split by a regular expression; the
-// expressions in use are few and alike, so they are scanned by hand here, and an unknown one is refused by name.
-
-import DMSPlatform
+// Splitting text into the words that byte-pair encoding works within. Models fix the split by a regular expression; those
+// that most models share are scanned by hand here, all others by RegularExpression.swift.
 
 /// One of the known split patterns, by what distinguishes it.
 struct TextSplitter: Sendable {
@@ -21,15 +19,21 @@ struct TextSplitter: Sendable {
     #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
   static let gpt2Pattern = #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
 
-  init(pattern: String, source: String) throws {
+  static var qwen2: TextSplitter { TextSplitter(ignoreCase: true, anyPrefix: true, digits: 1, newlinesBelong: true) }
+  static var llama3: TextSplitter { TextSplitter(ignoreCase: true, anyPrefix: true, digits: 3, newlinesBelong: true) }
+  static var gpt2: TextSplitter {
+    TextSplitter(ignoreCase: false, anyPrefix: false, digits: .max, newlinesBelong: false)
+  }
+
+  var isGPT2: Bool { !anyPrefix }
+
+  /// - Returns: `nil` for a pattern that is not known.
+  init?(pattern: String) {
     switch pattern {
-    case Self.qwen2Pattern: self.init(ignoreCase: true, anyPrefix: true, digits: 1, newlinesBelong: true)
-    case Self.llama3Pattern: self.init(ignoreCase: true, anyPrefix: true, digits: 3, newlinesBelong: true)
-    case Self.gpt2Pattern: self.init(ignoreCase: false, anyPrefix: false, digits: .max, newlinesBelong: false)
-    default:
-      throw InputError(
-        "unknown split pattern \(oneLine(pattern))", at: source,
-        remedy: "supported are those of Qwen 2, Llama 3 and GPT-2")
+    case Self.qwen2Pattern: self = Self.qwen2
+    case Self.llama3Pattern: self = Self.llama3
+    case Self.gpt2Pattern: self = Self.gpt2
+    default: return nil
     }
   }
 

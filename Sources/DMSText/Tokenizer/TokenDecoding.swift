@@ -12,17 +12,28 @@ struct TokenDecoding: Sendable {
     case ofFirstToken
   }
 
-  private var isByteLevel: Bool
-  private var replacements: [Normalizer]
+  /// What is done to a token's text before it becomes bytes.
+  private enum Rule: Sendable {
+    case replace(Normalizer)
+    /// Takes away up to so many of a character.
+    case strip([UInt8], start: Int, stop: Int)
+  }
+
+  private var isByteLevel = false
+  private var rules: [Rule] = []
   /// `<0x0A>` is a byte.
-  private var hasByteFallback: Bool
+  private var hasByteFallback = false
   private(set) var leading = LeadingSpace.ofText(0)
 
+  /// Longer texts than that of a file's tokens, decoded, are refused.
+  private static let mostGrowth = 8
+
   /// What a vocabulary of this kind needs at least.
-  init(isByteLevel: Bool) {
+  init(isByteLevel: Bool, leadingSpaces: Int = 0) {
     self.isByteLevel = isByteLevel
     hasByteFallback = !isByteLevel
-    replacements = isByteLevel ? [] : [.replace(Metaspace.mark, with: [0x20])]
+    rules = isByteLevel ? [] : [.replace(.replace(Metaspace.usualMark, with: [0x20]))]
+    leading = .ofText(leadingSpaces)
   }
 
   /// - Parameters:
@@ -30,56 +41,92 @@ struct TokenDecoding: Sendable {
   ///     would put a space between any two tokens, which no text of a language model wants.
   init(_ decoder: JSON?, isByteLevel: Bool, _ source: String) throws {
     guard let decoder, !decoder.isNull else {
-      self.init(isByteLevel: isByteLevel)
+      self = TokenDecoding(isByteLevel: isByteLevel)
       return
     }
-    self.init(isByteLevel: false)
-    (hasByteFallback, replacements) = (false, [])
-    let steps = decoder["type"]?.string == "Sequence" ? decoder["decoders"]?.array ?? [] : [decoder]
-    // Replace, ByteFallback, Fuse, Strip: in this order the first two work on tokens and the last on the text.
+    var steps: [JSON] = []
+    try Self.flatten(decoder, into: &steps, source)
+    // Tokens, then bytes, then the text as a whole: what looks beyond a token is exact at its beginning only.
     var stage = 0
+    var growth = 1
     for step in steps {
       let name = step["type"]?.string ?? "?"
       let unsupported = InputError("the decoder \(oneLine(name)) is not supported as it stands here", at: source)
       switch name {
-      case "ByteLevel" where steps.count == 1: self.isByteLevel = true
-      case "Metaspace" where steps.count == 1:
-        guard let mark = step["replacement"]?.string, !mark.isEmpty else { throw unsupported }
-        replacements = [.replace(Array(mark.utf8), with: [0x20])]
-        let addsSpace = step["add_prefix_space"]?.bool ?? true
-        if step["prepend_scheme"]?.string ?? (addsSpace ? "always" : "never") != "never" { leading = .ofFirstToken }
+      case "ByteLevel" where stage == 0:
+        self.isByteLevel = true
+        stage = 2
+      case "Metaspace" where stage == 0:
+        let metaspace = try Metaspace(step, source)
+        rules.append(.replace(.replace(metaspace.mark, with: [0x20])))
+        if metaspace.leading != .never { leading = .ofFirstToken }
+        stage = 2
       case "Replace" where stage == 0:
-        // A replacement that does not grow keeps the decoded vocabulary within the file's size.
-        guard let pattern = step["pattern"]?["String"]?.string, let content = step["content"]?.string,
-          content.utf8.count <= pattern.utf8.count
-        else { throw unsupported }
-        replacements.append(.replace(Array(pattern.utf8), with: Array(content.utf8)))
+        let replace = try Normalizer.replace(step, source)
+        growth = growth.multipliedReportingOverflow(by: replace.growth).partialValue
+        guard (1...Self.mostGrowth).contains(growth), rules.count < Self.mostGrowth else { throw unsupported }
+        rules.append(.replace(replace))
       case "ByteFallback" where stage == 0:
         hasByteFallback = true
         stage = 1
-      case "Fuse" where stage < 2: stage = 2
-      case "Strip" where stage == 2:
-        guard step["content"]?.string == " ", step["stop"]?.integer ?? 0 == 0,
-          let count = step["start"]?.integer, count >= 0
+      case "Fuse" where stage <= 2: stage = 2
+      case "Strip" where stage != 1:
+        guard let content = step["content"]?.string, content.unicodeScalars.count == 1,
+          let start = step["start"]?.integer, let stop = step["stop"]?.integer, start >= 0, stop >= 0,
+          rules.count < Self.mostGrowth
         else { throw unsupported }
-        leading = .ofText(count)
+        if stage == 0 {
+          rules.append(.strip(Array(content.utf8), start: start, stop: stop))
+          continue
+        }
+        guard stage == 2, content == " ", stop == 0, case .ofText = leading else { throw unsupported }
+        leading = .ofText(start)
         stage = 3
       default: throw unsupported
       }
     }
   }
 
+  private static func flatten(_ decoder: JSON, into steps: inout [JSON], _ source: String) throws {
+    guard decoder["type"]?.string == "Sequence" else { return steps.append(decoder) }
+    guard let parts = decoder["decoders"]?.array else {
+      throw InputError("the decoder Sequence has no decoders", at: source)
+    }
+    for part in parts { try flatten(part, into: &steps, source) }
+  }
+
   /// Appends the bytes of a token of the vocabulary.
   func decode(_ token: UnsafeBufferPointer<UInt8>, into out: inout [UInt8]) {
-    if isByteLevel {
-      if !ByteAlphabet.decode(token, into: &out) { out.append(contentsOf: token) }
-    } else if hasByteFallback, let byte = Self.byte(token) {
-      out.append(byte)
-    } else if replacements.isEmpty {
-      out.append(contentsOf: token)
-    } else {
-      out.append(contentsOf: replacements.reduce(Array(token)) { $1.apply($0) })
+    // A byte's token is not what the rules are for, and most vocabularies have none.
+    if hasByteFallback, let byte = Self.byte(token) { return out.append(byte) }
+    if rules.isEmpty { return append(token, to: &out) }
+    let text = rules.reduce(Array(token)) { text, rule in
+      switch rule {
+      case .replace(let normalizer): normalizer.apply(text)
+      case .strip(let content, let start, let stop): Self.stripped(text, content, start, stop)
+      }
     }
+    text.withUnsafeBufferPointer { append($0, to: &out) }
+  }
+
+  private func append(_ token: UnsafeBufferPointer<UInt8>, to out: inout [UInt8]) {
+    if isByteLevel, ByteAlphabet.decode(token, into: &out) { return }
+    out.append(contentsOf: token)
+  }
+
+  private static func stripped(_ text: [UInt8], _ content: [UInt8], _ start: Int, _ stop: Int) -> [UInt8] {
+    var rest = text[...]
+    var count = 0
+    while count < start, rest.starts(with: content) {
+      rest = rest.dropFirst(content.count)
+      count += 1
+    }
+    count = 0
+    while count < stop, rest.suffix(content.count).elementsEqual(content) {
+      rest = rest.dropLast(content.count)
+      count += 1
+    }
+    return Array(rest)
   }
 
   /// The bytes of an added token. SentencePiece's is decoded as it was found: with the space that normalisation put before

@@ -5,15 +5,17 @@ import DMSPlatform
 import Glibc
 
 struct TokenizerDefinition: Sendable {
-  enum Model: Sendable {
-    /// `byteIDs`: the id of each single byte, -1 where the vocabulary lacks it.
-    case byteLevel(TextSplitter, addsSpace: Bool, byteIDs: [Int])
-    case sentencePiece(SentencePiece)
+  /// How a word becomes the symbols from which merging starts.
+  enum SymbolRule: Sendable {
+    /// The id of each single byte, -1 where the vocabulary lacks it.
+    case bytes([Int])
+    case characters(SentencePiece)
   }
 
   private(set) var vocabulary: Vocabulary
   private(set) var merges: MergeTable
-  private(set) var model: Model
+  private(set) var splitting: PreTokenizer
+  private(set) var symbolRule: SymbolRule
   /// Whether a word that is a token is that token, whatever merging would make of it.
   private(set) var ignoresMerges = false
   private(set) var decoding: TokenDecoding
@@ -106,8 +108,8 @@ struct TokenizerDefinition: Sendable {
     guard settings["dropout"]?.double ?? 0 == 0 else {
       throw InputError("dropout is not supported", at: source, remedy: "set it to null: it is for training")
     }
-    normalizers = try Self.normalizers(parts["normalizer"], source)
-    let splitting = try PreTokenizer(parts["pre_tokenizer"], source)
+    normalizers = try Normalizer.steps(parts["normalizer"], source)
+    splitting = try PreTokenizer(parts["pre_tokenizer"], source)
     decoding = try TokenDecoding(parts["decoder"], isByteLevel: splitting.isByteLevel, source)
     var tables = VocabularyReader(isByteLevel: splitting.isByteLevel, decoding: decoding, source: source)
     var vocabulary = vocabulary
@@ -115,7 +117,9 @@ struct TokenizerDefinition: Sendable {
     try tables.read(merges: merges)
     self.vocabulary = tables.vocabulary
     self.merges = tables.merges
-    model = try splitting.model(settings, tables.vocabulary.tokens, source)
+    symbolRule =
+      splitting.isByteLevel
+      ? .bytes(tables.vocabulary.byteIDs) : .characters(try SentencePiece(settings, tables.vocabulary.tokens, source))
     ignoresMerges = settings["ignore_merges"]?.bool ?? false
 
     let fileTokens = try Self.addedTokens(parts["added_tokens"], tables.vocabulary, source)
@@ -141,13 +145,17 @@ struct TokenizerDefinition: Sendable {
   private mutating func add(_ special: SpecialTokens, _ source: String) throws {
     let present = addedVocabulary.tokens.values.map { DeclaredToken(content: $0.content) }
     for tokens in special.additions(to: present) { try add(tokens, source) }
+    try decodeAddedTokens(source)
+    bosToken = special.token("bos_token")
+    eosToken = special.token("eos_token")
+  }
+
+  private mutating func decodeAddedTokens(_ source: String) throws {
     for token in addedVocabulary.tokens.values {
       guard vocabulary.decode(token.id, to: decoding.decode(added: token, normalizers)) else {
         throw InputError("the texts of the tokens take more than 4 GB", at: source)
       }
     }
-    bosToken = special.token("bos_token")
-    eosToken = special.token("eos_token")
   }
 
   /// Reads `vocab.json` and `merges.txt`, the older form of GPT-2's and Qwen's tokenizers.
@@ -155,12 +163,12 @@ struct TokenizerDefinition: Sendable {
     let (vocabularyPath, mergesPath) = (folder + "/vocab.json", folder + "/merges.txt")
     var kind = configuration.tokenizerClass(isByteLevel: true)
     if configuration.className == nil { kind = .qwen2 }
-    let pattern: String
+    let splitter: TextSplitter
     switch kind {
     case .qwen2:
-      pattern = TextSplitter.qwen2Pattern
+      splitter = .qwen2
       normalizers = [.nfc]
-    case .gpt2: pattern = TextSplitter.gpt2Pattern
+    case .gpt2: splitter = .gpt2
     case .general, .llama:
       throw InputError(
         "the tokenizer class \"\(oneLine(configuration.className ?? "?"))\" needs a tokenizer.json", at: folder,
@@ -177,12 +185,44 @@ struct TokenizerDefinition: Sendable {
     vocabulary = tables.vocabulary
     merges = tables.merges
     let keys = configuration.keys
-    model = .byteLevel(
-      try TextSplitter(pattern: pattern, source: folder), addsSpace: keys["add_prefix_space"]?.bool ?? false,
-      byteIDs: PreTokenizer.byteIDs(tables.vocabulary.tokens))
+    splitting = .words(splitter, addsSpace: keys["add_prefix_space"]?.bool ?? false)
+    symbolRule = .bytes(tables.vocabulary.byteIDs)
     try add(configuration.specialTokens(kind, fileTokens: [], padToken: nil), folder)
     if keys["add_bos_token"]?.isTrue ?? false, let id = bosToken.flatMap(id(of:)) { prefix = [id] }
     if keys["add_eos_token"]?.isTrue ?? false, let id = eosToken.flatMap(id(of:)) { suffix = [id] }
+  }
+
+  /// What a container says that has no files of the tokenizer.
+  init(_ tables: TokenizerTables, source: String) throws {
+    let isByteLevel: Bool
+    var (addsBOS, addsEOS) = (false, false)
+    switch tables.model {
+    case .byteLevel(let name):
+      let named = try NamedPreTokenizer(name, source)
+      (isByteLevel, addsBOS, ignoresMerges) = (true, named.addsBOS, named.ignoresMerges)
+      (normalizers, splitting) = (named.normalizers, try PreTokenizer(parts: named.parts, source))
+      decoding = TokenDecoding(isByteLevel: true)
+    case .sentencePiece:
+      (isByteLevel, addsBOS, splitting) = (false, true, .whole)
+      let addsSpace = tables.addsSpacePrefix ?? true
+      normalizers = addsSpace ? [.prepend([0x20])] : []
+      normalizers.append(.replace([0x20], with: Metaspace.usualMark))
+      decoding = TokenDecoding(isByteLevel: false, leadingSpaces: addsSpace ? 1 : 0)
+    }
+    var reader = VocabularyReader(isByteLevel: isByteLevel, decoding: decoding, source: source)
+    try reader.read(tables)
+    (vocabulary, merges) = (reader.vocabulary, reader.merges)
+    symbolRule =
+      isByteLevel
+      ? .bytes(vocabulary.byteIDs)
+      : .characters(SentencePiece(unknownID: tables.unknownID, vocabulary.tokens))
+    try add(tables.added(source), source)
+    try decodeAddedTokens(source)
+    bosToken = try tables.text(of: tables.bosID, "BOS", source)
+    eosToken = try tables.text(of: tables.eosID, "EOS", source)
+    (addsBOS, addsEOS) = (tables.addsBOS ?? addsBOS, tables.addsEOS ?? addsEOS)
+    if addsBOS, let id = tables.bosID { prefix = [id] }
+    if addsEOS, let id = tables.eosID { suffix = [id] }
   }
 
   /// The added tokens of tokenizer.json. It must not contradict itself about their ids.
@@ -211,22 +251,6 @@ struct TokenizerDefinition: Sendable {
 
   private static let remedy = "download the tokenizer again"
 
-  private static func normalizers(_ value: JSON?, _ source: String) throws -> [Normalizer] {
-    guard let value, !value.isNull else { return [] }
-    switch value["type"]?.string {
-    case "NFC": return [.nfc]
-    case "Sequence": return try (value["normalizers"]?.array ?? []).flatMap { try normalizers($0, source) }
-    case "Prepend": return [.prepend(Array((value["prepend"]?.string ?? "").utf8))]
-    case "Replace":
-      guard let pattern = value["pattern"]?["String"]?.string, let content = value["content"]?.string else {
-        throw InputError("a Replace normalizer by a regular expression is not supported", at: source)
-      }
-      return [.replace(Array(pattern.utf8), with: Array(content.utf8))]
-    case let type:
-      throw InputError("the normalizer \"\(oneLine(type ?? "?"))\" is not supported", at: source)
-    }
-  }
-
   /// What stands around a text: the special tokens of a template for single texts.
   private mutating func readPostProcessor(_ value: JSON?, _ source: String, isKnown: (Int) -> Bool) throws {
     guard let value, !value.isNull else { return }
@@ -235,17 +259,21 @@ struct TokenizerDefinition: Sendable {
     case "Sequence":
       for part in value["processors"]?.array ?? [] { try readPostProcessor(part, source, isKnown: isKnown) }
     case "TemplateProcessing":
-      var reached = false
+      // Each stands around what those before it have made.
+      var (before, after): ([Int], [Int]?) = ([], nil)
       for step in value["single"]?.array ?? [] {
         if step["Sequence"] != nil {
-          reached = true
+          guard after == nil else { throw InputError("a template that repeats the text is not supported", at: source) }
+          after = []
         } else if let name = step["SpecialToken"]?["id"]?.string {
           guard let ids = value["special_tokens"]?[name]?["ids"]?.array?.compactMap(\.integer),
             ids.allSatisfy(isKnown)
           else { throw InputError("the post-processor's token \"\(oneLine(name))\" has no id", at: source) }
-          if reached { suffix += ids } else { prefix += ids }
+          if after == nil { before += ids } else { after?.append(contentsOf: ids) }
         }
       }
+      guard let after else { throw InputError("a template without the text is not supported", at: source) }
+      (prefix, suffix) = (before + prefix, suffix + after)
     case let type:
       throw InputError("the post-processor \"\(oneLine(type ?? "?"))\" is not supported", at: source)
     }

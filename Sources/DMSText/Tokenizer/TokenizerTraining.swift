@@ -30,7 +30,7 @@ public struct TokenizerTraining {
 
   /// - Throws: `InputError` for a vocabulary that has no room for the bytes and the added tokens, or tokens that cannot be added.
   public init(_ options: Options) throws {
-    splitter = try TextSplitter(pattern: TextSplitter.qwen2Pattern, source: "training")
+    splitter = TextSplitter.qwen2
     self.options = options
     let least = 256 + options.special.count + options.added.count
     guard (least...(1 << 20)).contains(options.vocabulary) else {

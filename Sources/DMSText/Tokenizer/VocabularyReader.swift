@@ -81,6 +81,59 @@ struct VocabularyReader {
     }
   }
 
+  // MARK: - Tables
+
+  /// Tokens in the order of their ids, and their merges or scores. Empty tokens are none.
+  mutating func read(_ tables: TokenizerTables) throws {
+    guard tables.tokens.count <= TokenizerDefinition.largestID else {
+      throw InputError("\(tables.tokens.count) tokens, more than \(TokenizerDefinition.largestID)", at: source)
+    }
+    var text: [UInt8] = []
+    for (id, token) in tables.tokens.enumerated() where !token.isEmpty {
+      let type = tables.type(of: id)
+      let problem = token.withUnsafeBufferPointer { bytes in
+        text.removeAll(keepingCapacity: true)
+        if type == .normal || type == .byte {
+          decoding.decode(bytes, into: &text)
+        } else {
+          text.append(contentsOf: bytes)
+        }
+        return vocabulary.insert(bytes, id: id, text: text, isEncoded: type == .normal || type == .byte)
+      }
+      if let problem { throw InputError(problem, at: "\(source): token \(id)", remedy: Self.remedy) }
+    }
+    if case .sentencePiece(let scores) = tables.model { return try read(scores: scores, tables) }
+    for merge in tables.merges { try merge.withUnsafeBufferPointer { try add(line: $0) } }
+  }
+
+  /// SentencePiece has no list of merges: any two neighbours may become a token, the highest score first, of equal ones the
+  /// leftmost. Listed are those whose halves are tokens, since no others come about.
+  private mutating func read(scores: [Float], _ tables: TokenizerTables) throws {
+    guard scores.count == tables.tokens.count, scores.allSatisfy({ !$0.isNaN }) else {
+      throw InputError(
+        "\(tables.tokens.count) tokens, but \(scores.count) scores, or one that is no number", at: source,
+        remedy: Self.remedy)
+    }
+    // Each token is looked up by every beginning and end: the square of its length.
+    let work = tables.tokens.reduce(0) { min($0 + min($1.count, 1 << 16) * min($1.count, 1 << 16), 1 << 40) }
+    guard work < 1 << 31 else { throw InputError("the tokens are too long", at: source, remedy: Self.remedy) }
+    let ids = scores.indices.filter { tables.type(of: $0) == .normal }.sorted { (scores[$1], $0) < (scores[$0], $1) }
+    var last: Float?
+    for id in ids {
+      if let last, last != scores[id] { rank += 1 }
+      last = scores[id]
+      tables.tokens[id].withUnsafeBufferPointer { token in
+        for place in token.indices.dropFirst() where token[place] & 0xC0 != 0x80 {
+          guard let left = vocabulary.tokens.id(of: UnsafeBufferPointer(rebasing: token[..<place])),
+            let right = vocabulary.tokens.id(of: UnsafeBufferPointer(rebasing: token[place...])),
+            tables.type(of: left) == .normal, tables.type(of: right) == .normal
+          else { continue }
+          merges.insert(left, right, MergeTable.Merge(rank: rank, result: UInt32(id)))
+        }
+      }
+    }
+  }
+
   private mutating func add(line: UnsafeBufferPointer<UInt8>) throws {
     guard let space = line.firstIndex(of: 0x20), space > 0, space + 1 < line.count else {
       throw InputError("merge \(rank + 1) is not two tokens with a space between", at: source, remedy: Self.remedy)

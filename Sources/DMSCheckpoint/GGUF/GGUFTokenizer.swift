@@ -1,0 +1,82 @@
+// The tokenizer that a GGUF file carries, by its keys `tokenizer.ggml.…`.
+
+import DMSPlatform
+import DMSText
+
+extension Tokenizer {
+  /// The tokenizer of a GGUF file.
+  /// - Throws: `InputError` for keys that are missing or cannot be, and for models and pre-tokenizers that are not supported.
+  public convenience init(gguf file: GGUFFile) throws {
+    try self.init(tables: file.tokenizerTables(), source: file.path)
+  }
+}
+
+extension GGUFFile {
+  private static let tokenizer = "tokenizer.ggml."
+
+  fileprivate func tokenizerTables() throws -> TokenizerTables {
+    let model: TokenizerTables.Model
+    switch value(Self.tokenizer + "model")?.string {
+    case "gpt2": model = .byteLevel(preTokenizer: try preTokenizer())
+    case "llama":
+      var scores: [Float] = []
+      try forEach("scores") { scores.append(Float($0.number ?? .nan)) }
+      model = .sentencePiece(scores: scores)
+    case let name:
+      throw wrong("model", "the tokenizer \(quoted(name ?? "?")) is not supported: gpt2 and llama are")
+    }
+    var tokens: [[UInt8]] = []
+    try forEach("tokens") { tokens.append(try bytes($0, "tokens")) }
+    var tables = TokenizerTables(model: model, tokens: tokens)
+    if value(Self.tokenizer + "token_type") != nil {
+      try forEach("token_type") { type in
+        guard let type = type.integer.flatMap(TokenizerTables.TokenType.init(rawValue:)) else {
+          throw wrong("token_type", "a number from 1 to 6 expected")
+        }
+        tables.types.append(type)
+      }
+      guard tables.types.count == tokens.count else {
+        throw wrong("token_type", "\(tokens.count) types expected, found \(tables.types.count)")
+      }
+    }
+    if case .byteLevel = model { try forEach("merges") { tables.merges.append(try bytes($0, "merges")) } }
+    tables.bosID = try integer(Self.tokenizer + "bos_token_id")
+    tables.eosID = try integer(Self.tokenizer + "eos_token_id")
+    tables.unknownID = try integer(Self.tokenizer + "unknown_token_id")
+    tables.addsBOS = try flag("add_bos_token")
+    tables.addsEOS = try flag("add_eos_token")
+    tables.addsSpacePrefix = try flag("add_space_prefix")
+    return tables
+  }
+
+  /// Files from before 2024-05 do not name it.
+  private func preTokenizer() throws -> String {
+    if let value = value(Self.tokenizer + "pre") {
+      guard let name = value.string else { throw wrong("pre", "a text expected") }
+      return name
+    }
+    return value("general.architecture")?.string?.hasPrefix("qwen") ?? false ? "qwen2" : "default"
+  }
+
+  private func forEach(_ key: String, _ body: (GGUFValue) throws -> Void) throws {
+    guard let list = value(Self.tokenizer + key)?.array, list.count <= 1 << 22 else {
+      throw wrong(key, "a list of at most \(1 << 22) values expected")
+    }
+    try list.forEach(body)
+  }
+
+  private func bytes(_ value: GGUFValue, _ key: String) throws -> [UInt8] {
+    guard case .string(let text) = value else { throw wrong(key, "a list of texts expected") }
+    return Array(text)
+  }
+
+  private func flag(_ key: String) throws -> Bool? {
+    guard let value = value(Self.tokenizer + key) else { return nil }
+    guard let flag = value.bool else { throw wrong(key, "true or false expected") }
+    return flag
+  }
+
+  private func wrong(_ key: String, _ problem: String) -> InputError {
+    InputError(problem, at: "\(path): \(Self.tokenizer)\(key)", remedy: "convert the model again")
+  }
+}
