@@ -175,7 +175,7 @@ extension ModelSource {
   public func tokenizer() throws -> Tokenizer {
     switch container {
     case .folder(let checkpoint): try Tokenizer(folder: checkpoint.folder)
-    case .file(let file): throw InputError("its tokenizer is not read yet", at: file.path)
+    case .file(let file): try Tokenizer(gguf: file)
     }
   }
 

@@ -128,6 +128,8 @@ struct WeightSource {
       return conversion.random(tensor.shape[0], tensor.shape[1], converted: tensor.use == .converted)
     }
     let (weights, bytes) = try ordered(tensor, of: model)
+    // A copy is read until the conversion has ended.
+    defer { withExtendedLifetime(bytes) {} }
     if tensor.use == .converted,
       let (result, owned) = try conversion.converted(weights, model.name(of: tensor), of: model.path)
     {
