@@ -124,6 +124,13 @@ def all_rows(best_peer: str, best_dms: str) -> list[Row]:
         return Row(name, title, [Value(peer4, f"decode dense {depth} 1")], [Value(dms4, f"decode {policy} {depth} 1")],
                    target, quick=True)
 
+    same_file = [
+        Row(f"gguf-{work}-{name}", f"{title}, the same {name} file", [Value(job("llama", name), key)],
+            [Value(job("dms", f"{name}.gguf"), key)], target)
+        for name in ("Q4_0", "Q8_0", "Q4_K_M")
+        for work, title, job, key, target in (("decode", "decode", decode, start, 1.2),
+                                              ("prefill", "prefill of 512", prefill, "prefill dense 0 1", 1.8))
+    ]
     return [
         Row("decode-0-q8", "decode, q8 / Q8_0", [Value(peer8, start)], [Value(dms8, start)], 1.2, quick=True),
         deep("decode-0-q4", "decode, q4 / Q4_0", 0, "dense", 1.0),
@@ -146,6 +153,7 @@ def all_rows(best_peer: str, best_dms: str) -> list[Row]:
             quick=True),
         Row("bandwidth", "share of the measured memory bandwidth, decode, q8", [], [Value(dms8, "share " + start)],
             0.85, "share", quick=True),
+        *same_file,
         Row("memory", "peak resident beyond weights and KV, MB, prefill of 512, q4 / Q4_0",
             [Value(peer_prefill[0].job, "beyond")], [Value(dms_prefill[0].job, "beyond")], 200, "memory", quick=True),
     ]
@@ -264,8 +272,10 @@ class Bench:
         folder = self.models / "shape"
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(self.shape, folder / "config.json")
-        command = [str(self.dms), "bench", "--json", "--shape", str(folder), "--weights", job.weights,
-                   "--depth", ",".join(map(str, job.depths)), "--chains", str(job.chains), "--policy", job.policies,
+        is_file = job.weights.endswith(".gguf")
+        model = ([self.model(job.weights.removesuffix(".gguf"))] if is_file
+                 else ["--shape", str(folder), "--weights", job.weights])
+        command = [str(self.dms), "bench", "--json", *model, "--depth", ",".join(map(str, job.depths)), "--chains", str(job.chains), "--policy", job.policies,
                    "--prompt", str(job.prompt), "--generate", str(job.generate), "--repetitions", str(job.repetitions),
                    "--threads", str(self.options.threads)]
         if "dms" in job.policies:

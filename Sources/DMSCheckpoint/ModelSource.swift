@@ -113,19 +113,9 @@ public struct ModelSource: Sendable {
     if case .file = container { tensor.ggufName } else { tensor.name }
   }
 
-  /// In which order a container has the rows of a tensor: how many heads' channels lie interleaved, `nil` for none.
-  ///
-  /// llama.cpp pairs channels 2j and 2j + 1 in RoPE for these architectures, where Hugging Face pairs j and j + D / 2: its
-  /// row 2j + h of a head is Hugging Face's row h · D / 2 + j.
+  /// How many heads' rows the container has interleaved; `nil` for none.
   package func interleavedHeads(_ tensor: DecoderTensor) -> Int? {
-    guard case .file(let file) = container, let architecture = file.value("general.architecture")?.string,
-      ["llama", "smollm3"].contains(architecture)
-    else { return nil }
-    switch tensor.role {
-    case .query where tensor.part != .borrowed: return configuration.heads
-    case .key: return configuration.kvHeads
-    default: return nil
-    }
+    if case .file = container { configuration.interleavedHeads(tensor) } else { nil }
   }
 
   /// The first tensor of which something holds, and its file.
@@ -160,7 +150,7 @@ extension GGMLType {
 
 extension Weights {
   /// The tensor of a GGUF file: plain numbers as such.
-  fileprivate init(_ type: GGMLType, rows: Int, columns: Int, bytes: UnsafeRawBufferPointer) {
+  package init(_ type: GGMLType, rows: Int, columns: Int, bytes: UnsafeRawBufferPointer) {
     if let plain = type.plain {
       self = .stored(Matrix(TensorView(type: plain, shape: [rows, columns], bytes: bytes)))
     } else {

@@ -104,13 +104,21 @@ public struct RopeConfiguration: Sendable, Equatable {
     }
   }
 
+  /// What YaRN multiplies cosine and sine with, unless a configuration says otherwise.
+  static func yarnAttention(factor: Double, weight: Double = 1) -> Double {
+    factor <= 1 ? 1 : 0.1 * weight * log(factor) + 1
+  }
+
   private static func attentionFactor(_ scaled: ConfigurationReader, factor: Double) throws -> Double {
     if let given = try scaled.number("attention_factor", in: 1e-6...1e6) { return given }
-    func mscale(_ weight: Double) -> Double { factor <= 1 ? 1 : 0.1 * weight * log(factor) + 1 }
+    func mscale(_ weight: Double) -> Double { yarnAttention(factor: factor, weight: weight) }
     let all = try scaled.number("mscale_all_dim", in: 0...1e6) ?? 0
     let own = try scaled.number("mscale", in: 0...1e6) ?? 0
     return all != 0 && own != 0 ? mscale(own) / mscale(all) : mscale(1)
   }
+
+  /// Frequencies that are not stretched.
+  init(theta: Double) { (self.theta, scaling) = (theta, .none) }
 
   /// The same base, each frequency divided by a factor.
   func divided(by factors: [Float]) -> RopeConfiguration {

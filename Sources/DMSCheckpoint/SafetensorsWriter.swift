@@ -1,10 +1,9 @@
-// Writing safetensors: the tensors are declared first, their bytes come in any order, and the file appears under its name
-// only when it is whole.
+// Writing safetensors: the tensors are declared first, their bytes come in any order. How the file appears under its name only
+// when it is whole: FileInTheMaking.swift.
 
 import DMSPlatform
 import DMSTensor
 import DMSText
-import Glibc
 
 /// One .safetensors file in the making, without a name (or as `path.partial`, where the file system wants one). Dropped before `finish`, it leaves nothing behind.
 ///
@@ -50,13 +49,7 @@ public final class SafetensorsWriter {
     fileprivate var headerAlignment: Int { self == .byType ? 8 : 64 }
   }
 
-  private let path: String
-  /// Where the file will be: `path`, or what it leads to as a symbolic link.
-  private let target: String
-  private let partial: String
-  private var descriptor: Int32
-  /// Whether the file is `path.partial` already.
-  private var isNamed = false
+  private let file: FileInTheMaking
   /// Where each tensor lies in the file.
   private var places: [String: Range<Int>] = [:]
 
@@ -67,15 +60,6 @@ public final class SafetensorsWriter {
   public init(
     path: String, tensors: [Declaration], metadata: KeyValuePairs<String, String> = [:], order: Order = .byType
   ) throws {
-    self.path = path
-    target = try followingLinks(path)
-    partial = target + ".partial"
-    descriptor = -1
-    var status = stat()
-    // Its parts are written out of order, which only a regular file can take.
-    if stat(target, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
-      throw cannotWrite(path, status.st_mode & S_IFMT == S_IFDIR ? EISDIR : ESPIPE)
-    }
     // By size and then by place, for Swift does not promise that sorting is stable.
     let ordered =
       order == .asDeclared
@@ -106,29 +90,9 @@ public final class SafetensorsWriter {
     while (8 + header.count) % order.headerAlignment != 0 { header.append(UInt8(ascii: " ")) }
     let data = 8 + header.count
     places = places.mapValues { data + $0.lowerBound..<data + $0.upperBound }
-    descriptor = open(folder(of: target), nameless | O_RDWR | O_CLOEXEC, 0o644)
-    isNamed = descriptor < 0
-    // Some file systems know no file without a name.
-    if isNamed { descriptor = open(partial, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644) }
-    guard descriptor >= 0 else { throw failure(errno) }
-    try reserve(data + end)
-    try withUnsafeBytes(of: UInt64(header.count).littleEndian) { try writeAll($0, at: 0) }
-    try header.withUnsafeBytes { try writeAll($0, at: 8) }
-  }
-
-  private func reserve(_ size: Int) throws {
-    var code = EINTR
-    while code == EINTR { code = posix_fallocate(descriptor, 0, off_t(size)) }
-    if code == 0 { return }
-    // Some file systems cannot reserve; the file then has its size, and room is found when the bytes come.
-    guard [EOPNOTSUPP, EINVAL, ENOSYS].contains(code) else { throw failure(code) }
-    guard ftruncate(descriptor, off_t(size)) == 0 else { throw failure(errno) }
-  }
-
-  deinit {
-    guard descriptor >= 0 else { return }
-    close(descriptor)
-    if isNamed { unlink(partial) }
+    file = try FileInTheMaking(path, size: data + end)
+    try withUnsafeBytes(of: UInt64(header.count).littleEndian) { try file.write($0, at: 0) }
+    try header.withUnsafeBytes { try file.write($0, at: 8) }
   }
 
   /// Writes part of a tensor, beginning at one of its bytes. Any order; a place may be written again.
@@ -136,39 +100,9 @@ public final class SafetensorsWriter {
   public func write(_ bytes: UnsafeRawBufferPointer, to name: String, atByte offset: Int = 0) throws {
     guard let place = places[name] else { preconditionFailure("\(name) was not declared") }
     precondition(offset >= 0 && offset <= place.count - bytes.count, "bytes beyond the end of \(name)")
-    try writeAll(bytes, at: place.lowerBound + offset)
+    try file.write(bytes, at: place.lowerBound + offset)
   }
 
   /// Makes the file durable and gives it its name, replacing what had it. Nothing can be written afterwards.
-  public func finish() throws {
-    guard fsync(descriptor) == 0 else { throw failure(errno) }
-    if !isNamed {
-      // Only a rename replaces a file, and only a file with a name can be renamed.
-      unlink(partial)
-      let own = "/proc/self/fd/\(descriptor)"
-      guard linkat(AT_FDCWD, own, AT_FDCWD, partial, AT_SYMLINK_FOLLOW) == 0 else { throw failure(errno) }
-      isNamed = true
-    }
-    guard rename(partial, target) == 0 else { throw failure(errno) }
-    close(descriptor)
-    descriptor = -1
-    syncFolder(of: target)
-  }
-
-  private func writeAll(_ bytes: UnsafeRawBufferPointer, at start: Int) throws {
-    var done = 0
-    while done < bytes.count {
-      guard let base = bytes.baseAddress else { return }
-      let count = pwrite(descriptor, base + done, bytes.count - done, off_t(start + done))
-      if count < 0 && errno == EINTR { continue }
-      guard count > 0 else { throw failure(count < 0 ? errno : ENOSPC) }
-      done += count
-    }
-  }
-
-  private func failure(_ code: Int32) -> InputError { cannotWrite(path, code) }
+  public func finish() throws { try file.finish() }
 }
-
-/// A file without a name: it vanishes with the process that made it, however that ends. Linux's O_TMPFILE, a macro that
-/// Swift does not see.
-private let nameless = 0o20_000_000 | O_DIRECTORY

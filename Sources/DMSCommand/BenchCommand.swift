@@ -120,11 +120,13 @@ struct BenchCommand: ParsableCommand {
     // First of all and to the end, so that what it takes can be told from what the model takes.
     let memory = try MemoryBandwidth(on: machine.pool)
     let decoder: Decoder
+    let start = ContinuousClock.now
     if let shape {
       decoder = try Decoder(random: configuration(shape), on: machine, engineOptions.loading())
     } else {
       decoder = try Decoder(ModelSource(path: model ?? ""), on: machine, engineOptions.loading())
     }
+    let loading = ContinuousClock.now - start
     let forgets = decoder.configuration.dms != nil || simulatedRatio != nil
     let policies = try policies() ?? [forgets ? .dms : .dense]
     guard forgets || !policies.contains(.dms) else {
@@ -152,7 +154,8 @@ struct BenchCommand: ParsableCommand {
       }
     }
     let report = BenchReport(
-      decoder: decoder, source: model ?? shape ?? "", machine: machine, memory: memory, results: results)
+      decoder: decoder, source: model ?? shape ?? "", machine: machine, memory: memory, results: results,
+      loading: loading)
     if json { try writeAnswer(report.json + "\n") }
     if markdown { try writeAnswer(report.markdown) }
     printError(report.summary)

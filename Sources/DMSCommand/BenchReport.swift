@@ -12,6 +12,8 @@ struct BenchReport {
   let machine: Machine
   let memory: MemoryBandwidth
   let results: [BenchRun.Result]
+  /// From the file's opening on.
+  let loading: Duration
 
   /// The most that memory delivered in bytes per second: other processes only ever take away.
   private var bandwidth: Double { results.flatMap(\.bandwidths).max() ?? memory.best(of: 5) }
@@ -20,8 +22,9 @@ struct BenchReport {
   private var peakBytes: Int { max(0, MemoryAccounting.peakResidentBytes() - memory.size) }
 
   var summary: String {
-    "\(machine.threads) threads, \(machine.instructions.rawValue), memory \(decimals(bandwidth / 1e9, 1)) GB/s, weights "
-      + "\(byteCount(decoder.stepBytes)) a step, of \(byteCount(decoder.weightBytes)), peak resident \(byteCount(peakBytes))"
+    "\(machine.threads) threads, \(machine.instructions.rawValue), memory \(decimals(bandwidth / 1e9, 1)) GB/s, "
+      + "arithmetic \(decoder.arithmetic.rawValue), loaded in \(decimals(loading / .seconds(1), 2)) s, "
+      + "\(byteCount(decoder.stepBytes)) of weights a step, of \(byteCount(decoder.weightBytes)), peak resident \(byteCount(peakBytes))"
   }
 
   var json: String {
@@ -30,6 +33,7 @@ struct BenchReport {
       "instructions": .string(machine.instructions.rawValue),
       "bandwidth_bytes_per_second": .number(bandwidth), "weight_bytes": .integer(decoder.weightBytes),
       "weight_bytes_per_step": .integer(decoder.stepBytes), "peak_resident_bytes": .integer(peakBytes),
+      "arithmetic": .string(decoder.arithmetic.rawValue), "load_seconds": .rounded(loading / .seconds(1), 3),
       "results": .array(results.map(\.json)),
     ]).line
   }

@@ -119,7 +119,7 @@ struct Conversation {
     guard answer.generation.reason != .cancelled || !answer.text.isEmpty else { return printError("") }
     try writeAnswer("\n")
     messages = turn + [ChatMessage(role: "assistant", content: answer.text)]
-    lastSummary = Summary(answer)
+    lastSummary = Summary(answer, model.decoder.arithmetic)
     if answer.generation.reason == .context {
       printError(
         "dms: warning: the context of \(engine.context) tokens is full: /reset, or start again with a larger --context")

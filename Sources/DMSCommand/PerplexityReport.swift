@@ -18,7 +18,7 @@ struct PerplexityReport {
   var text: String {
     var lines = [
       "perplexity  \(decimals(result.value, 4)), \(decimals(result.natsPerToken, 6)) nats/token",
-      "tokens      \(result.tokens) scored, in windows of \(engine.context)",
+      "tokens      \(result.tokens) scored, in windows of \(engine.context); arithmetic \(engine.decoder.arithmetic.rawValue)",
     ]
     if let difference = result.difference {
       lines += [
@@ -74,7 +74,8 @@ struct PerplexityReport {
   private func produced(_ folder: String, _ engine: Engine) -> JSONObject {
     JSONObject([
       "model": .string(folder), "weights": .string(engine.decoder.weightFormat.rawValue),
-      "kv_type": .string(engine.kvType.rawValue), "policy": .string(policy(engine)),
+      "arithmetic": .string(engine.decoder.arithmetic.rawValue), "kv_type": .string(engine.kvType.rawValue),
+      "policy": .string(policy(engine)),
     ])
   }
 

@@ -8,17 +8,20 @@ import DMSPlatform
 
 struct QuantizeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "quantize", abstract: "Write a model folder with its weights in another form.",
+    commandName: "quantize", abstract: "Write a model with its weights in another form.",
     discussion: """
       What --weights makes of a model in memory each time it is loaded, in files that are mapped instead: the same results to \
       the last bit, nothing to wait for, and memory that processes share. Configuration, tokenizer and chat template are \
       copied. Folders in q8 or q4 are for this program; those in bf16, f16 and f32 for any other, too.
+
+      An output that ends in .gguf is a GGUF file for llama.cpp and others: q8 is its Q8_0, and q4 its Q4_0 with head and tied \
+      embedding in Q8_0. DMS settings are written beside (dms.window_size and so on).
       """)
 
-  @Argument(help: "A Hugging Face model folder.")
+  @Argument(help: "A Hugging Face model folder, or a GGUF file.")
   var model: String
 
-  @Argument(help: "The folder to write. It must not exist.")
+  @Argument(help: "The folder or .gguf file to write. It must not exist.")
   var output: String
 
   @Option(
@@ -35,14 +38,26 @@ struct QuantizeCommand: ParsableCommand {
     guard (0...1024).contains(threads) else { throw ValidationError("--threads must be 0 to 1024") }
   }
 
+  private func writeFolder(_ source: ModelSource, on machine: Machine) throws -> Int {
+    var conversion = CheckpointConversion(to: weights, on: machine)
+    conversion.progress = progressBar("weights to \(weights.rawValue)")
+    conversion.isCancelled = { Interrupt.isRequested }
+    return try conversion.write(source, to: output)
+  }
+
+  private func writeFile(_ source: ModelSource, on machine: Machine) throws -> Int {
+    var conversion = GGUFConversion(to: weights, on: machine)
+    conversion.progress = progressBar("weights to \(weights.rawValue)")
+    conversion.isCancelled = { Interrupt.isRequested }
+    return try conversion.write(source, to: output)
+  }
+
   mutating func run() throws {
     Interrupt.watch()
     let source = try ModelSource(path: model)
-    var conversion = CheckpointConversion(to: weights, on: try Machine(threads: threads))
-    conversion.progress = progressBar("weights to \(weights.rawValue)")
-    conversion.isCancelled = { Interrupt.isRequested }
+    let machine = try Machine(threads: threads)
     do {
-      let bytes = try conversion.write(source, to: output)
+      let bytes = try output.hasSuffix(".gguf") ? writeFile(source, on: machine) : writeFolder(source, on: machine)
       printError(
         "\(output): \(weights.rawValue), \(byteCount(bytes)) of weights, were \(byteCount(source.weightBytes))")
     } catch is CancellationError {

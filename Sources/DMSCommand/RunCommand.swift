@@ -82,7 +82,7 @@ struct RunCommand: ParsableCommand {
     } isCancelled: {
       Interrupt.isRequested
     }
-    let summary = Summary(answer)
+    let summary = Summary(answer, model.decoder.arithmetic)
     if json {
       printAnswer(summary.json(promptIDs: prompt.ids))
     } else {

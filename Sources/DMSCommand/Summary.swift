@@ -3,13 +3,18 @@
 import DMSCache
 import DMSCheckpoint
 import DMSGeneration
+import DMSModel
 import DMSPlatform
 import DMSText
 
 struct Summary {
   private let answer: Answer
+  private let arithmetic: Arithmetic
 
-  init(_ answer: Answer) { self.answer = answer }
+  init(_ answer: Answer, _ arithmetic: Arithmetic) {
+    self.answer = answer
+    self.arithmetic = arithmetic
+  }
 
   private var generation: Generation { answer.generation }
   private var ledger: Ledger { answer.ledger }
@@ -26,7 +31,8 @@ struct Summary {
     "prefill \(answer.promptTokens) tokens, \(decimals(prefillRate, 1))/s · decode \(generation.ids.count) tokens, "
       + "\(decimals(decodeRate, 1))/s · \(generation.reason.rawValue) · seen \(ledger.tokensSeen), live "
       + "\(decimals(ledger.liveTokens, 1)), ratio \(decimals(ledger.compressionRatio, 2)) · cache "
-      + "\(byteCount(ledger.bytesHeld)), dense \(byteCount(ledger.bytesDense))"
+      + "\(byteCount(ledger.bytesHeld)), dense \(byteCount(ledger.bytesDense)) "
+      + "· arithmetic \(arithmetic.rawValue)"
   }
 
   func json(promptIDs: [Int]) -> String {
@@ -39,6 +45,7 @@ struct Summary {
       "compression_ratio": .rounded(ledger.compressionRatio, 4), "cache_bytes_held": .integer(ledger.bytesHeld),
       "cache_bytes_live": .integer(ledger.bytesLive), "cache_bytes_dense": .integer(ledger.bytesDense),
       "cache_bytes_reserved": .integer(ledger.bytesReserved),
+      "arithmetic": .string(arithmetic.rawValue),
     ]).line
   }
 }

@@ -124,12 +124,13 @@ extension GGUFFile {
 
   private func addDMS(to json: inout JSONObject) throws {
     json["dms_window_size"] = try integer("dms.window_size").map { .integer($0) }
-    for name in ["alpha_scale", "initial_alpha_offset"] {
+    for name in ["alpha_scale", "initial_alpha_offset", "cr"] {
       json["dms_\(name)"] = try number("dms.\(name)").map { .number($0) }
     }
-    if let value = value("dms.separate_alpha") {
-      guard let bool = value.bool else { throw wrong("dms.separate_alpha", "true or false expected") }
-      json["dms_separate_alpha"] = .bool(bool)
+    for name in ["separate_alpha", "disable_eviction"] {
+      guard let value = value("dms.\(name)") else { continue }
+      guard let bool = value.bool else { throw wrong("dms.\(name)", "true or false expected") }
+      json["dms_\(name)"] = .bool(bool)
     }
     if let value = value("dms.alpha_per") {
       guard let name = value.string else { throw wrong("dms.alpha_per", "a text expected") }

@@ -100,6 +100,11 @@ public struct ChatTemplate: Sendable {
     }
   }
 
+  /// The template as the checkpoint has it.
+  package var text: String { template.text }
+  /// The one for conversations with tools, where it is another one.
+  package var toolText: String? { toolUse?.text }
+
   private static func toolUse(in named: [JSON], source: String) -> (text: String, source: String)? {
     named.first { $0["name"]?.string == "tool_use" }?["template"]?.string.map { ($0, source) }
   }

@@ -7,6 +7,8 @@ import DMSPlatform
 
 /// A parsed template. Rendering changes nothing in it.
 package struct Template: Sendable {
+  /// As it was given.
+  package let text: String
   private let statements: [TemplateStatement]
   private let source: String
   private let dialect: TemplateDialect
@@ -22,6 +24,7 @@ package struct Template: Sendable {
     }
     let tokens = try TemplateLexer.tokens(of: text, name: source)
     statements = try TemplateParser.statements(of: tokens, source: source)
+    self.text = text
     self.source = source
     self.dialect = dialect
   }

@@ -43,6 +43,11 @@ public final class Tokenizer: Sendable {
   /// The text of the token that ends a sequence, as the checkpoint names it.
   public var eosToken: String? { definition.eosToken }
 
+  /// Added tokens in the order of their ids.
+  var added: [AddedToken] { definition.added }
+  /// Whether tokens are made of bytes.
+  var isByteLevel: Bool { definition.vocabulary.isByteLevel }
+
   /// One more than the largest id that has a token.
   public var vocabularySize: Int { definition.vocabulary.decoded.count }
 
