@@ -220,6 +220,7 @@ struct TokenizerDefinition: Sendable {
     try decodeAddedTokens(source)
     bosToken = try tables.text(of: tables.bosID, "BOS", source)
     eosToken = try tables.text(of: tables.eosID, "EOS", source)
+    _ = try tables.text(of: tables.unknownID, "unknown characters", source)
     (addsBOS, addsEOS) = (tables.addsBOS ?? addsBOS, tables.addsEOS ?? addsEOS)
     if addsBOS, let id = tables.bosID { prefix = [id] }
     if addsEOS, let id = tables.eosID { suffix = [id] }
