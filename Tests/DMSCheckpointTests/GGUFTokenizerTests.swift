@@ -53,6 +53,11 @@ struct GGUFTokenizerTests {
     #expect(problem(tables).contains("the pre-tokenizer \"qwen9") && !problem(tables).contains("\n"))
     tables = TokenizerTables(model: .byteLevel(preTokenizer: "qwen2"), tokens: tokens + tokens)
     #expect(problem(tables).contains("token 4"))
+    tables = TokenizerTables(model: .byteLevel(preTokenizer: "qwen2"), tokens: Array(repeating: [0x61], count: 2))
+    for types in [[.normal, .control], [.control, .normal]] as [[TokenizerTables.TokenType]] {
+      tables.types = types
+      #expect(problem(tables).contains("token 1: a token stands in it twice"))
+    }
     for scores in [[], [0, 0, 0, .nan]] as [[Float]] {
       tables = TokenizerTables(model: .sentencePiece(scores: scores), tokens: tokens)
       #expect(problem(tables).contains("scores"))
@@ -62,7 +67,7 @@ struct GGUFTokenizerTests {
     #expect(problem(tables).contains("too long"))
     tables = TokenizerTables(model: .byteLevel(preTokenizer: "qwen2"), tokens: [[0xFF]])
     tables.types = [.control]
-    #expect(problem(tables).contains("the token of 0"))
+    #expect(problem(tables).contains("the added token 0 is not UTF-8"))
   }
 }
 

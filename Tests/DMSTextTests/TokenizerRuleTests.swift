@@ -304,6 +304,10 @@ struct TokenizerRuleTests {
             #"{"type":"Sequence","pretokenizers":[{"type":"ByteLevel"},{"type":"Metaspace","replacement":"▁"}]}"#
         ), "Metaspace after ByteLevel"
       ),
+      (
+        characters(preTokenizer: #"{"type":"Sequence","pretokenizers":[{"type":"ByteLevel"},{"type":"ByteLevel"}]}"#),
+        "ByteLevel twice"
+      ),
       (characters(normalizer: #"{"type":"Replace","pattern":{"String":"a"}}"#), "no content"),
       (characters(normalizer: #"{"type":"Replace","pattern":{"Regex":"["},"content":""}"#), "malformed"),
       (

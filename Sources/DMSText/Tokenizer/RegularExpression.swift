@@ -1,5 +1,6 @@
 // Regular expressions of tokenizers that no scanner here knows by heart. The engine is Oniguruma, since it is the one that
-// Hugging Face tokenizers compiles in, and in its syntax: what a pattern means is what its matches were in training.
+// Hugging Face tokenizers compiles in, and in its syntax: what a pattern means is what its matches were in training. It
+// may be older than that one: `\w`, `\d` and `\b` do not know characters that came after its version of Unicode.
 
 import COnig
 import DMSPlatform
@@ -8,13 +9,15 @@ import DMSPlatform
 final class RegularExpression: @unchecked Sendable {
   private let regex: OnigRegex
 
-  /// Longer patterns are refused, as are deeper ones: the longest in use has 1,000 bytes, and the compiler recurses.
-  private static let mostBytes = 1 << 16
+  /// Longer patterns are refused, as are deeper ones: the longest in use has 1,400 bytes, and the compiler recurses, and
+  /// takes the square of the length for text without regard to case.
+  private static let mostBytes = 1 << 12
   private static let isInitialized = dms_onig_initialize(200) == ONIG_NORMAL && defineCategories()
 
   init(_ pattern: String, source: String) throws {
-    guard Self.isInitialized, pattern.utf8.count <= Self.mostBytes else {
-      throw InputError("a regular expression of \(pattern.utf8.count) bytes is not supported", at: source)
+    guard Self.isInitialized else { throw InputError("Oniguruma does not start", at: source) }
+    guard pattern.utf8.count <= Self.mostBytes else {
+      throw InputError("a regular expression of more than \(Self.mostBytes) bytes is not supported", at: source)
     }
     var message = [CChar](repeating: 0, count: Int(dms_onig_message_bytes) + 1)
     var compiled: OnigRegex?
