@@ -184,6 +184,72 @@ struct TokenizerRuleTests {
     }
   }
 
+  @Test(arguments: [
+    (
+      """
+      {"type":"Sequence","decoders":[{"type":"Strip","content":"_","start":1,"stop":1},
+      {"type":"Replace","pattern":{"Regex":"[▁]+"},"content":"-"},{"type":"Fuse"}]}
+      """, "-a-ab-b"
+    ),
+    (
+      """
+      {"type":"Sequence","decoders":[{"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"▁"},
+      "content":" "}]},{"type":"Fuse"},{"type":"Strip","content":" ","start":2,"stop":0}]}
+      """, "a  a_b___ b"
+    ),
+    (#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"never"}"#, " a  a_b___ b"),
+    (
+      #"{"type":"Sequence","decoders":[{"type":"Metaspace","replacement":"▁","prepend_scheme":"first"}]}"#,
+      "a  a_b___ b"
+    ),
+    (
+      """
+      {"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"a"},"content":"Ġ"},{"type":"ByteLevel"}]}
+      """, "▁ ▁▁Ġ_b___▁b"
+    ),
+  ])
+  func decodersAreThoseOfHuggingFace(decoder: String, text: String) throws {
+    let tokenizer = try load(characters(["▁▁a", "_b_", "__"], decoder: decoder))
+    #expect(tokenizer.decode([26, 0, 27, 28, 29, 26, 1], skippingSpecial: false) == text)
+  }
+
+  @Test func anAddedTokenMayBeSpelledAsAnotherDecodes() throws {
+    let tokenizer = try load(
+      """
+      {"added_tokens":[\(added("  ", 3))],"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},
+      "decoder":{"type":"ByteLevel"},"model":{"vocab":{"a":0,"Ġ":1,"ĠĠ":2},"merges":["Ġ Ġ"]}}
+      """)
+    #expect(tokenizer.encode("a  a", addSpecialTokens: false) == [0, 3, 0])
+    #expect(tokenizer.decode([0, 3, 2, 1], skippingSpecial: false) == "a     ")
+  }
+
+  @Test func templatesStandAroundEachOther() throws {
+    func template(_ left: String, _ right: String) -> String {
+      """
+      {"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"\(left)","type_id":0}},
+      {"Sequence":{"id":"A","type_id":0}},{"SpecialToken":{"id":"\(right)","type_id":0}}],
+      "special_tokens":{"\(left)":{"id":"\(left)","ids":[\(id(left))]},"\(right)":{"id":"\(right)","ids":[\(id(right))]}}}
+      """
+    }
+    func id(_ letter: String) -> Int { letter.utf8.first.map { Int($0) - 97 } ?? 0 }
+    let both =
+      "{\"type\":\"Sequence\",\"processors\":[{\"type\":\"ByteLevel\"},\(template("b", "c")),\(template("d", "e"))]}"
+    let json = characters().replacingOccurrences(
+      of: "\"normalizer\"", with: "\"post_processor\":\(both),\"normalizer\"")
+    #expect(try load(json).encode("a", addSpecialTokens: true) == [3, 1, 0, 2, 4])
+  }
+
+  /// Each letter more would double the time; what the engine gives up on is one piece.
+  @Test(.timeLimit(.minutes(1))) func exponentialPatternsAreStopped() throws {
+    let tokenizer = try load(
+      characters(
+        ["aa"], merges: ["a a"],
+        preTokenizer: #"{"type":"Split","pattern":{"Regex":"b|(a|aa|a)+c"},"behavior":"Isolated","invert":false}"#))
+    let text = "ba" + String(repeating: "a", count: 63)
+    #expect(tokenizer.encode(text, addSpecialTokens: false) == [1] + Array(repeating: 27, count: 32))
+    #expect(tokenizer.encode("aac", addSpecialTokens: false) == [27, 2])
+  }
+
   @Test func whatIsNotSupportedOrDamagedIsOneLine() throws {
     func problem(_ json: String) -> String {
       do {
@@ -237,6 +303,10 @@ struct TokenizerRuleTests {
           preTokenizer:
             #"{"type":"Sequence","pretokenizers":[{"type":"ByteLevel"},{"type":"Metaspace","replacement":"▁"}]}"#
         ), "Metaspace after ByteLevel"
+      ),
+      (
+        characters(preTokenizer: #"{"type":"Sequence","pretokenizers":[{"type":"ByteLevel"},{"type":"ByteLevel"}]}"#),
+        "ByteLevel twice"
       ),
       (characters(normalizer: #"{"type":"Replace","pattern":{"String":"a"}}"#), "no content"),
       (characters(normalizer: #"{"type":"Replace","pattern":{"Regex":"["},"content":""}"#), "malformed"),

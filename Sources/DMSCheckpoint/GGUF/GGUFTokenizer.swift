@@ -42,7 +42,11 @@ extension GGUFFile {
     if case .byteLevel = model { try forEach("merges") { tables.merges.append(try bytes($0, "merges")) } }
     tables.bosID = try integer(Self.tokenizer + "bos_token_id")
     tables.eosID = try integer(Self.tokenizer + "eos_token_id")
-    tables.unknownID = try integer(Self.tokenizer + "unknown_token_id")
+    if case .sentencePiece = model {
+      // SentencePiece's own numbers, where the file names no others.
+      (tables.bosID, tables.eosID) = (tables.bosID ?? 1, tables.eosID ?? 2)
+      tables.unknownID = try integer(Self.tokenizer + "unknown_token_id") ?? 0
+    }
     tables.addsBOS = try flag("add_bos_token")
     tables.addsEOS = try flag("add_eos_token")
     tables.addsSpacePrefix = try flag("add_space_prefix")
@@ -59,8 +63,8 @@ extension GGUFFile {
   }
 
   private func forEach(_ key: String, _ body: (GGUFValue) throws -> Void) throws {
-    guard let list = value(Self.tokenizer + key)?.array, list.count <= 1 << 22 else {
-      throw wrong(key, "a list of at most \(1 << 22) values expected")
+    guard let list = value(Self.tokenizer + key)?.array, list.count <= 1 << 20 else {
+      throw wrong(key, "a list of at most \(1 << 20) values expected")
     }
     try list.forEach(body)
   }

@@ -97,10 +97,10 @@ extension Normalizer {
     try read(value, into: &steps, source)
     var growth = 1
     for step in steps {
-      growth = growth.multipliedReportingOverflow(by: step.growth).partialValue
-      guard steps.count <= mostGrowth, (1...mostGrowth).contains(growth) else {
+      guard steps.count <= mostGrowth, step.growth <= mostGrowth / growth else {
         throw InputError("normalizers that make a text so much longer are not supported", at: source)
       }
+      growth *= step.growth
     }
     return steps
   }

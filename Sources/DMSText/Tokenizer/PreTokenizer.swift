@@ -44,11 +44,17 @@ enum PreTokenizer: Sendable {
         self = .metaspace(metaspace)
         return
       }
-      let last = parts.lastIndex { if case .byteLevel = $0 { true } else { false } }
-      if let last, parts[last...].contains(where: { if case .metaspace = $0 { true } else { false } }) {
-        throw InputError("the pre-tokenizer Metaspace after ByteLevel is not supported", at: source)
+      let bytes = parts.firstIndex { if case .byteLevel = $0 { true } else { false } }
+      if let bytes {
+        for part in parts[(bytes + 1)...] {
+          switch part {
+          case .byteLevel: throw InputError("the pre-tokenizer ByteLevel twice is not supported", at: source)
+          case .metaspace: throw InputError("the pre-tokenizer Metaspace after ByteLevel is not supported", at: source)
+          case .split: break
+          }
+        }
       }
-      self = .parts(parts, isByteLevel: last != nil, encodes: last != nil && last != parts.count - 1)
+      self = .parts(parts, isByteLevel: bytes != nil, encodes: bytes != nil && bytes != parts.count - 1)
     }
   }
 

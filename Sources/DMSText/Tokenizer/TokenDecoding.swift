@@ -25,7 +25,7 @@ struct TokenDecoding: Sendable {
   private var hasByteFallback = false
   private(set) var leading = LeadingSpace.ofText(0)
 
-  /// Longer texts than that of a file's tokens, decoded, are refused.
+  /// How many times longer the tokens' texts may become; also, how many rules there may be.
   private static let mostGrowth = 8
 
   /// What a vocabulary of this kind needs at least.
@@ -63,8 +63,8 @@ struct TokenDecoding: Sendable {
         stage = 2
       case "Replace" where stage == 0:
         let replace = try Normalizer.replace(step, source)
-        growth = growth.multipliedReportingOverflow(by: replace.growth).partialValue
-        guard (1...Self.mostGrowth).contains(growth), rules.count < Self.mostGrowth else { throw unsupported }
+        guard replace.growth <= Self.mostGrowth / growth, rules.count < Self.mostGrowth else { throw unsupported }
+        growth *= replace.growth
         rules.append(.replace(replace))
       case "ByteFallback" where stage == 0:
         hasByteFallback = true
@@ -97,8 +97,6 @@ struct TokenDecoding: Sendable {
 
   /// Appends the bytes of a token of the vocabulary.
   func decode(_ token: UnsafeBufferPointer<UInt8>, into out: inout [UInt8]) {
-    // A byte's token is not what the rules are for, and most vocabularies have none.
-    if hasByteFallback, let byte = Self.byte(token) { return out.append(byte) }
     if rules.isEmpty { return append(token, to: &out) }
     let text = rules.reduce(Array(token)) { text, rule in
       switch rule {
@@ -111,6 +109,7 @@ struct TokenDecoding: Sendable {
 
   private func append(_ token: UnsafeBufferPointer<UInt8>, to out: inout [UInt8]) {
     if isByteLevel, ByteAlphabet.decode(token, into: &out) { return }
+    if hasByteFallback, let byte = Self.byte(token) { return out.append(byte) }
     out.append(contentsOf: token)
   }
 

@@ -30,6 +30,9 @@ struct TokenizerDefinition: Sendable {
   /// Four times as much as the largest vocabularies have.
   static let largestID = 1 << 20
 
+  /// Tokens that a post-processor puts around a text; real ones put one or two.
+  private static let mostAround = 4096
+
   /// Added tokens in the order of their ids.
   var added: [AddedToken] { addedVocabulary.tokens.values.sorted { $0.id < $1.id } }
 
@@ -220,6 +223,7 @@ struct TokenizerDefinition: Sendable {
     try decodeAddedTokens(source)
     bosToken = try tables.text(of: tables.bosID, "BOS", source)
     eosToken = try tables.text(of: tables.eosID, "EOS", source)
+    _ = try tables.text(of: tables.unknownID, "unknown characters", source)
     (addsBOS, addsEOS) = (tables.addsBOS ?? addsBOS, tables.addsEOS ?? addsEOS)
     if addsBOS, let id = tables.bosID { prefix = [id] }
     if addsEOS, let id = tables.eosID { suffix = [id] }
@@ -274,6 +278,9 @@ struct TokenizerDefinition: Sendable {
       }
       guard let after else { throw InputError("a template without the text is not supported", at: source) }
       (prefix, suffix) = (before + prefix, suffix + after)
+      guard prefix.count + suffix.count <= Self.mostAround else {
+        throw InputError("more than \(Self.mostAround) tokens around a text are not supported", at: source)
+      }
     case let type:
       throw InputError("the post-processor \"\(oneLine(type ?? "?"))\" is not supported", at: source)
     }

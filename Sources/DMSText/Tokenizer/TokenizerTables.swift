@@ -59,11 +59,13 @@ public struct TokenizerTables: Sendable {
   /// Tokens that are found in a text before all else, in the order of their ids.
   func added(_ source: String) throws -> [DeclaredToken] {
     let roles = [bosID, eosID].compactMap { $0 }
-    return try tokens.indices.compactMap { id in
+    return try tokens.indices.compactMap { id -> DeclaredToken? in
       let type = type(of: id)
       let isSpecial = type == .control || type == .unknown || roles.contains(id)
       guard isSpecial || type == .userDefined, !tokens[id].isEmpty else { return nil }
-      guard let content = try text(of: id, "\(id)", source) else { return nil }
+      guard let content = String(validating: tokens[id], as: UTF8.self) else {
+        throw InputError("the added token \(id) is not UTF-8", at: source, remedy: "convert the model again")
+      }
       return DeclaredToken(content: content, isSpecial: isSpecial, normalized: false)
     }
   }

@@ -30,9 +30,9 @@ struct Vocabulary: Sendable {
     bytes.removeAll(keepingCapacity: true)
     let isNew: Bool
     if isEncoded, stored(token, into: &bytes) {
-      isNew = tokens.id(of: bytes) == nil && tokens.insert(bytes, id: id)
+      isNew = tokens.id(of: bytes) == nil && outside.id(of: token) == nil && tokens.insert(bytes, id: id)
     } else {
-      isNew = outside.id(of: token) == nil && outside.insert(token, id: outsideIDs.count)
+      isNew = self.id(of: token) == nil && outside.insert(token, id: outsideIDs.count)
       outsideIDs.append(id)
     }
     count += 1
