@@ -56,6 +56,18 @@ public struct GenerationConfiguration: Sendable, Equatable {
     unsupported = (config.json.object?.members.map { $0 } ?? []).filter { Self.changesGeneration($0, $1) }.map(\.key)
   }
 
+  /// What the file would say.
+  var json: JSON {
+    var object = JSONObject()
+    object["do_sample"] = doSample.map { .bool($0) }
+    for (key, value) in [
+      ("temperature", temperature), ("top_p", topP), ("min_p", minP), ("repetition_penalty", repetitionPenalty),
+    ] { object[key] = value.map { .number($0) } }
+    object["top_k"] = topK.map { .integer($0) }
+    object["eos_token_id"] = eosIDs.map { .array($0.map(JSON.integer)) }
+    return .object(object)
+  }
+
   /// Whether a key that is not read here has a value that changes something. Keys that nobody knows are thought to.
   private static func changesGeneration(_ key: String, _ value: JSON) -> Bool {
     if value.isNull || key.hasPrefix("_") || honoured.contains(key) || harmless.contains(key) { return false }

@@ -191,8 +191,13 @@ extension ModelSource {
   /// The keys of config.json, or of its equivalent.
   package func configurationKeys() throws -> JSONObject {
     switch container {
-    case .folder(let checkpoint): try CheckpointFolder.configuration(of: checkpoint.folder)
-    case .file(let file): try file.configuration().object ?? JSONObject()
+    case .folder(let checkpoint): return try CheckpointFolder.configuration(of: checkpoint.folder)
+    case .file(let file):
+      if case .factors = configuration.rope.scaling {
+        throw InputError("config.json has no words for the factors in rope_freqs.weight", at: file.path)
+      }
+      if configuration.dms?.shift == 0 { throw InputError("config.json has no words for dms.shift 0", at: file.path) }
+      return try file.configuration().object ?? JSONObject()
     }
   }
 }
@@ -202,7 +207,15 @@ extension CheckpointFolder {
   package func writeCompanions(of model: ModelSource) throws {
     switch model.container {
     case .folder(let checkpoint): try copyCompanions(of: checkpoint.folder)
-    case .file(let file): throw InputError("a folder is not written of a GGUF file", at: file.path)
+    case .file(let file):
+      let files = try file.tokenizerTables().files(model.template(), source: file.path)
+      try write(files.tokenizer, to: "tokenizer.json")
+      try write(files.configuration, to: "tokenizer_config.json")
+      try write(model.generation().json, to: "generation_config.json")
     }
+  }
+
+  private func write(_ json: JSON, to name: String) throws {
+    try writeAtomically(Array((json.text + "\n").utf8), to: "\(partial)/\(name)")
   }
 }

@@ -30,19 +30,22 @@ extension BlockFormat {
     return numbers | ((pairs &>> UInt32(quad % 2 * 4 + quad / 4 * 2)) & 0x0303_0303) &<< 4
   }
 
-  /// Writes what `numbers` reads, for one row of a block of zeros.
+  /// Writes what `numbers` reads, for one row: 32 bytes, four to a quad.
   @inline(__always)
-  func store(_ four: UInt32, quad: Int, row: Int, to block: UnsafeMutableRawPointer) {
-    func join(_ bits: UInt32, at place: Int) {
-      let place = place + row * 4
-      block.storeBytes(
-        of: block.load(fromByteOffset: place, as: UInt32.self) | bits, toByteOffset: place, as: UInt32.self)
+  func store(_ quads: SIMD8<UInt32>, row: Int, to block: UnsafeMutableRawPointer) {
+    let out = block + row * 4
+    if bits == 8 {
+      for quad in 0..<8 { out.storeBytes(of: quads[quad], toByteOffset: quad * 64, as: UInt32.self) }
+      return
     }
-    if bits == 8 { return join(four, at: quad * 64) }
-    join((four & 0x0F0F_0F0F) << (quad < 4 ? 0 : 4), at: quad % 4 * 64)
-    if bits == 6 {
-      join((four >> 4 & 0x0303_0303) << UInt32(quad % 2 * 4 + quad / 4 * 2), at: 256 + quad % 4 / 2 * 64)
-    }
+    let low = quads & 0x0F0F_0F0F
+    let pairs = low.lowHalf | low.highHalf &<< 4
+    for quad in 0..<4 { out.storeBytes(of: pairs[quad], toByteOffset: quad * 64, as: UInt32.self) }
+    guard bits == 6 else { return }
+    let high = (quads &>> 4) & 0x0303_0303
+    let four = high.lowHalf | high.highHalf &<< 2
+    out.storeBytes(of: four[0] | four[1] << 4, toByteOffset: 256, as: UInt32.self)
+    out.storeBytes(of: four[2] | four[3] << 4, toByteOffset: 320, as: UInt32.self)
   }
 }
 

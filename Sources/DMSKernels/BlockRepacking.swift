@@ -48,7 +48,8 @@ public struct BlockRepacking: ParallelWork {
     let size = result.columnBlocks * result.format.blockBytes
     let blocks = UnsafeMutableRawPointer(mutating: result.blocks + group * size)
     let scales = UnsafeMutableRawPointer(mutating: result.scales + group * result.groupScaleBytes)
-    blocks.initializeMemory(as: UInt8.self, repeating: 0, count: size)
+    // The last group has rows that nothing is written to.
+    blocks.initializeMemory(as: UInt8.self, repeating: 0, count: (group + 1) * 16 > source.rows ? size : 0)
     scales.initializeMemory(as: UInt8.self, repeating: 0, count: result.groupScaleBytes)
     switch source.type {
     case .q8_0: repack(Q8_0.self, group, blocks, scales)
@@ -74,9 +75,7 @@ public struct BlockRepacking: ParallelWork {
       let out = blocks + block * result.format.blockBytes
       for row in 0..<min(BlockFormat.rowsPerGroup, source.rows - first) {
         let place = source.row(first + row) + block / parts * bytes
-        for quad in 0..<8 {
-          result.format.store(Source.four(place, block % parts, quad), quad: quad, row: row, to: out)
-        }
+        result.format.store(Source.numbers(place, block % parts), row: row, to: out)
         Source.storeScales(of: place, block: block, row: row, to: scales)
       }
     }
@@ -85,35 +84,34 @@ public struct BlockRepacking: ParallelWork {
 
 /// A type of blocks: what is taken from one, and where its scales go.
 private protocol RepackedBlock {
-  /// Four numbers of the part of 32 columns, a byte each, as the result stores them.
-  static func four(_ block: UnsafeRawPointer, _ part: Int, _ quad: Int) -> UInt32
+  /// The numbers of a part of 32 columns, a byte each, as the result stores them.
+  static func numbers(_ block: UnsafeRawPointer, _ part: Int) -> SIMD8<UInt32>
   /// - Parameter block: the place of the part among the row's.
   static func storeScales(of source: UnsafeRawPointer, block: Int, row: Int, to scales: UnsafeMutableRawPointer)
 }
 
 extension UnsafeRawPointer {
-  @inline(__always) fileprivate func word(_ place: Int) -> UInt32 {
-    loadUnaligned(fromByteOffset: place, as: UInt32.self)
+  @inline(__always) fileprivate func words(_ place: Int) -> SIMD8<UInt32> {
+    loadUnaligned(fromByteOffset: place, as: SIMD8<UInt32>.self)
   }
   @inline(__always) fileprivate func byte(_ place: Int) -> UInt8 { load(fromByteOffset: place, as: UInt8.self) }
   @inline(__always) fileprivate func half(_ place: Int) -> UInt16 {
     loadUnaligned(fromByteOffset: place, as: UInt16.self)
   }
 
-  /// Columns 4 · quad … of 32 whose first half is in the low and whose second half in the high bits of 16 bytes.
-  @inline(__always) fileprivate func nibbles(_ place: Int, _ quad: Int) -> UInt32 {
-    (word(place + quad % 4 * 4) >> (quad < 4 ? 0 : 4)) & 0x0F0F_0F0F
+  /// 32 numbers whose first half is in the low and whose second half in the high bits of 16 bytes.
+  @inline(__always) fileprivate func nibbles(_ place: Int) -> SIMD8<UInt32> {
+    let bytes = loadUnaligned(fromByteOffset: place, as: SIMD4<UInt32>.self)
+    return SIMD8(lowHalf: bytes & 0x0F0F_0F0F, highHalf: (bytes &>> 4) & 0x0F0F_0F0F)
   }
 }
 
-/// A number made of each byte of a word.
+/// A number made of each of 32, by its place.
 @inline(__always)
-private func bytes(of word: UInt32, _ number: (UInt8, Int) -> UInt8) -> UInt32 {
-  var result: UInt32 = 0
-  for index in 0..<4 {
-    result |= UInt32(number(UInt8(truncatingIfNeeded: word >> UInt32(8 * index)), index)) << UInt32(8 * index)
-  }
-  return result
+private func each(_ words: SIMD8<UInt32>, _ number: (UInt8, Int) -> UInt8) -> SIMD8<UInt32> {
+  var bytes = unsafeBitCast(words, to: SIMD32<UInt8>.self)
+  for index in 0..<32 { bytes[index] = number(bytes[index], index) }
+  return unsafeBitCast(bytes, to: SIMD8<UInt32>.self)
 }
 
 extension RepackedBlock {
@@ -151,34 +149,30 @@ extension RepackedBlock {
 }
 
 private enum Q8_0: RepackedBlock {
-  @inline(__always) static func four(_ block: UnsafeRawPointer, _: Int, _ quad: Int) -> UInt32 {
-    block.word(2 + 4 * quad) ^ 0x8080_8080
+  @inline(__always) static func numbers(_ block: UnsafeRawPointer, _: Int) -> SIMD8<UInt32> {
+    block.words(2) ^ 0x8080_8080
   }
 }
 
 private enum Q5_0: RepackedBlock {
-  @inline(__always) static func four(_ block: UnsafeRawPointer, _: Int, _ quad: Int) -> UInt32 {
-    let fifths = block.word(2) >> UInt32(4 * quad)
-    return bytes(of: block.nibbles(6, quad)) { $0 + UInt8(fifths >> UInt32($1) & 1) << 4 + 112 }
+  @inline(__always) static func numbers(_ block: UnsafeRawPointer, _: Int) -> SIMD8<UInt32> {
+    let fifths = block.loadUnaligned(fromByteOffset: 2, as: UInt32.self)
+    return each(block.nibbles(6)) { $0 + UInt8(truncatingIfNeeded: fifths >> UInt32($1) & 1) << 4 + 112 }
   }
 }
 
 private enum IQ4_NL: RepackedBlock {
-  @inline(__always) static func four(_ block: UnsafeRawPointer, _: Int, _ quad: Int) -> UInt32 {
-    bytes(of: block.nibbles(2, quad)) { number, _ in UInt8(128 + Int(tableNumber(Int(number)))) }
+  @inline(__always) static func numbers(_ block: UnsafeRawPointer, _: Int) -> SIMD8<UInt32> {
+    each(block.nibbles(2)) { number, _ in UInt8(128 + Int(tableNumber(Int(number)))) }
   }
 }
 
 private enum Q4_0: RepackedBlock {
-  @inline(__always) static func four(_ block: UnsafeRawPointer, _: Int, _ quad: Int) -> UInt32 {
-    block.nibbles(2, quad)
-  }
+  @inline(__always) static func numbers(_ block: UnsafeRawPointer, _: Int) -> SIMD8<UInt32> { block.nibbles(2) }
 }
 
 private enum Q4_1: RepackedBlock {
-  @inline(__always) static func four(_ block: UnsafeRawPointer, _: Int, _ quad: Int) -> UInt32 {
-    block.nibbles(4, quad)
-  }
+  @inline(__always) static func numbers(_ block: UnsafeRawPointer, _: Int) -> SIMD8<UInt32> { block.nibbles(4) }
   @inline(__always)
   static func storeScales(of source: UnsafeRawPointer, block: Int, row: Int, to scales: UnsafeMutableRawPointer) {
     scales.storeBytes(of: source.half(0), toByteOffset: block * 64 + 2 * row, as: UInt16.self)
@@ -187,8 +181,8 @@ private enum Q4_1: RepackedBlock {
 }
 
 private enum Q4_K: RepackedBlock {
-  @inline(__always) static func four(_ block: UnsafeRawPointer, _ part: Int, _ quad: Int) -> UInt32 {
-    (block.word(16 + part / 2 * 32 + 4 * quad) >> UInt32(part % 2 * 4)) & 0x0F0F_0F0F
+  @inline(__always) static func numbers(_ block: UnsafeRawPointer, _ part: Int) -> SIMD8<UInt32> {
+    (block.words(16 + part / 2 * 32) &>> UInt32(part % 2 * 4)) & 0x0F0F_0F0F
   }
   @inline(__always)
   static func storeScales(of source: UnsafeRawPointer, block: Int, row: Int, to scales: UnsafeMutableRawPointer) {
@@ -197,9 +191,9 @@ private enum Q4_K: RepackedBlock {
 }
 
 private enum Q5_K: RepackedBlock {
-  @inline(__always) static func four(_ block: UnsafeRawPointer, _ part: Int, _ quad: Int) -> UInt32 {
-    let low = (block.word(48 + part / 2 * 32 + 4 * quad) >> UInt32(part % 2 * 4)) & 0x0F0F_0F0F
-    return low | ((block.word(16 + 4 * quad) >> UInt32(part)) & 0x0101_0101) << 4
+  @inline(__always) static func numbers(_ block: UnsafeRawPointer, _ part: Int) -> SIMD8<UInt32> {
+    let low = (block.words(48 + part / 2 * 32) &>> UInt32(part % 2 * 4)) & 0x0F0F_0F0F
+    return low | ((block.words(16) &>> UInt32(part)) & 0x0101_0101) &<< 4
   }
   @inline(__always)
   static func storeScales(of source: UnsafeRawPointer, block: Int, row: Int, to scales: UnsafeMutableRawPointer) {
@@ -208,9 +202,9 @@ private enum Q5_K: RepackedBlock {
 }
 
 private enum Q6_K: RepackedBlock {
-  @inline(__always) static func four(_ block: UnsafeRawPointer, _ part: Int, _ quad: Int) -> UInt32 {
-    let low = (block.word(part / 4 * 64 + part % 2 * 32 + 4 * quad) >> UInt32(part % 4 / 2 * 4)) & 0x0F0F_0F0F
-    return low | ((block.word(128 + part / 4 * 32 + 4 * quad) >> UInt32(part % 4 * 2)) & 0x0303_0303) << 4
+  @inline(__always) static func numbers(_ block: UnsafeRawPointer, _ part: Int) -> SIMD8<UInt32> {
+    let low = (block.words(part / 4 * 64 + part % 2 * 32) &>> UInt32(part % 4 / 2 * 4)) & 0x0F0F_0F0F
+    return low | ((block.words(128 + part / 4 * 32) &>> UInt32(part % 4 * 2)) & 0x0303_0303) &<< 4
   }
   @inline(__always)
   static func storeScales(of source: UnsafeRawPointer, block: Int, row: Int, to scales: UnsafeMutableRawPointer) {
@@ -220,10 +214,10 @@ private enum Q6_K: RepackedBlock {
 }
 
 private enum Q3_K: RepackedBlock {
-  @inline(__always) static func four(_ block: UnsafeRawPointer, _ part: Int, _ quad: Int) -> UInt32 {
-    let low = (block.word(32 + part / 4 * 32 + 4 * quad) >> UInt32(part % 4 * 2)) & 0x0303_0303
+  @inline(__always) static func numbers(_ block: UnsafeRawPointer, _ part: Int) -> SIMD8<UInt32> {
+    let low = (block.words(32 + part / 4 * 32) &>> UInt32(part % 4 * 2)) & 0x0303_0303
     // A bit that is set takes nothing off: q − 4 + 4 · bit, plus 32.
-    return low + ((block.word(4 * quad) >> UInt32(part)) & 0x0101_0101) << 2 + 0x1C1C_1C1C
+    return low &+ ((block.words(0) &>> UInt32(part)) & 0x0101_0101) &<< 2 &+ 0x1C1C_1C1C
   }
   @inline(__always)
   static func storeScales(of source: UnsafeRawPointer, block: Int, row: Int, to scales: UnsafeMutableRawPointer) {

@@ -57,9 +57,8 @@ struct RepackingTests {
       for row in 0..<rows {
         widen(source.row(row), type, columns, to: expected.base)
         widen(weights, row: row, to: ours.base)
-        for column in 0..<columns where expected.base[column] != ours.base[column] {
-          Issue.record("\(type) \(row),\(column): \(ours.base[column]), expected \(expected.base[column])")
-          return
+        withExtendedLifetime((ours, expected)) {
+          for column in 0..<columns { #expect(ours.base[column] == expected.base[column], "\(type) \(row), \(column)") }
         }
       }
       withExtendedLifetime((owner, bytes)) {}
@@ -117,6 +116,7 @@ struct RepackingTests {
     let source = GGMLMatrix(
       type, rows: rows, columns: columns, bytes: UnsafeRawBufferPointer(rebasing: owner.buffer[...]))
     let wide = FloatBuffer(rows * columns)
+    widen(.ggml(source), rows: 0..<rows, to: wide.base)
     #expect(areFinite(wide.base, rows * columns))
     let plain = Matrix(
       TensorView(
@@ -137,7 +137,9 @@ struct RepackingTests {
           scratch: scratch.base, instructions: instructions)
         for task in 0..<stored.tasks { stored.run(task: task, worker: 0) }
       }
-      for index in 0..<vectors * rows { #expect(ours.base[index] == expected.base[index]) }
+      withExtendedLifetime((ours, expected)) {
+        for index in 0..<vectors * rows { #expect(ours.base[index] == expected.base[index]) }
+      }
     }
     withExtendedLifetime((owner, wide)) {}
   }

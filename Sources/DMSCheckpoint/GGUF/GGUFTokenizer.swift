@@ -14,7 +14,7 @@ extension Tokenizer {
 extension GGUFFile {
   private static let tokenizer = "tokenizer.ggml."
 
-  fileprivate func tokenizerTables() throws -> TokenizerTables {
+  func tokenizerTables() throws -> TokenizerTables {
     let model: TokenizerTables.Model
     switch value(Self.tokenizer + "model")?.string {
     case "gpt2": model = .byteLevel(preTokenizer: try preTokenizer())

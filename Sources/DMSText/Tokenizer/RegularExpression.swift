@@ -7,6 +7,8 @@ import DMSPlatform
 
 /// A compiled pattern over UTF-8. Immutable; any number of threads may search with it.
 final class RegularExpression: @unchecked Sendable {
+  /// As it was given.
+  let pattern: String
   private let regex: OnigRegex
 
   /// Longer patterns are refused, as are deeper ones: the longest in use has 1,400 bytes, and the compiler recurses, and
@@ -28,6 +30,7 @@ final class RegularExpression: @unchecked Sendable {
       throw InputError("the regular expression \(oneLine(pattern)) is malformed: \(reason)", at: source)
     }
     regex = compiled
+    self.pattern = pattern
   }
 
   deinit { onig_free(regex) }

@@ -27,6 +27,9 @@ struct TextSplitter: Sendable {
 
   var isGPT2: Bool { !anyPrefix }
 
+  /// What it scans for.
+  var pattern: String { isGPT2 ? Self.gpt2Pattern : digits == 1 ? Self.qwen2Pattern : Self.llama3Pattern }
+
   /// - Returns: `nil` for a pattern that is not known.
   init?(pattern: String) {
     switch pattern {
