@@ -20,4 +20,5 @@
 @_exported import struct DMSPlatform.Topology
 @_exported import enum DMSTensor.BlockFormat
 @_exported import enum DMSTensor.ElementType
+@_exported import enum DMSTensor.GGMLType
 @_exported import struct DMSTensor.TensorView

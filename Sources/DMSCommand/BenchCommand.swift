@@ -19,7 +19,7 @@ struct BenchCommand: ParsableCommand {
       the model's own decisions, or by random ones with --simulated-ratio.
       """)
 
-  @Argument(help: "A Hugging Face model folder.")
+  @Argument(help: "A Hugging Face model folder, or a GGUF file.")
   var model: String?
 
   @Option(
@@ -61,7 +61,7 @@ struct BenchCommand: ParsableCommand {
   @OptionGroup var engineOptions: EngineOptions
 
   mutating func validate() throws {
-    guard (model == nil) != (shape == nil) else { throw ValidationError("give either a model folder or --shape") }
+    guard (model == nil) != (shape == nil) else { throw ValidationError("give either a model or --shape") }
     guard !(json && markdown) else { throw ValidationError("give either --json or --markdown") }
     _ = try numbers(depth, "--depth", 0...(1 << 24))
     _ = try numbers(chains, "--chains", 1...1024)

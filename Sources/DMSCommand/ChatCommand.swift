@@ -19,7 +19,7 @@ struct ChatCommand: ParsableCommand {
       answered, and the exit code is 1.
       """)
 
-  @Argument(help: "A Hugging Face model folder with a chat template.")
+  @Argument(help: "A Hugging Face model folder or a GGUF file, with a chat template.")
   var model: String
 
   @Option(parsing: .unconditional, help: "A system message.")

@@ -18,7 +18,7 @@ struct EvaluateCommand: ParsableCommand {
       with the first pair by pair. The answer is a report in Markdown, or JSON.
       """)
 
-  @Argument(help: "Hugging Face model folders; the first is what the others are compared with.")
+  @Argument(help: "Hugging Face model folders or GGUF files; the first is what the others are compared with.")
   var models: [String]
 
   @Option(help: "retrieval, tracking, sums or recital; give the option once for each. Default: the first three.")

@@ -25,7 +25,7 @@ struct InspectCommand: ParsableCommand {
   var kvType: KVType?
 
   mutating func validate() throws {
-    guard model != nil || hardware else { throw ValidationError("give a model folder or --hardware") }
+    guard model != nil || hardware else { throw ValidationError("give a model or --hardware") }
   }
 
   mutating func run() throws {

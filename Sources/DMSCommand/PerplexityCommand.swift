@@ -15,11 +15,12 @@ struct PerplexityCommand: ParsableCommand {
       The text goes in windows of --context tokens, each into a fresh cache; a window's first token is not scored. With \
       --against the predictions are compared with those of a reference of the same tokenizer: the divergence KL(reference ‖ \
       model), how often both find the same token most likely, and for DMS models how many eviction decisions differ. \
-      What 8-bit weights cost: dms perplexity M --weights q8 --against M --text FILE. Both keep keys and values in f32, \
+      What 8-bit weights cost: dms perplexity M --weights q8 --against M --text FILE; what fast arithmetic costs: dms perplexity \
+      F.gguf --arithmetic fast --against F.gguf --text FILE. Both keep keys and values in f32, \
       unless --kv-type says otherwise.
       """)
 
-  @Argument(help: "A Hugging Face model folder.")
+  @Argument(help: "A Hugging Face model folder, or a GGUF file.")
   var model: String
 
   @Option(help: "A text file in UTF-8; BOS comes before it where the model wants one.")
@@ -28,7 +29,7 @@ struct PerplexityCommand: ParsableCommand {
   @Option(help: "Token ids instead of a text: a JSON list, or a .safetensors file with input_ids.")
   var tokens: String?
 
-  @Option(help: "The model folder of the reference. It may be the same one.")
+  @Option(help: "The model of the reference. It may be the same one.")
   var against: String?
 
   @Option(help: "The form of the reference's weights.")

@@ -28,6 +28,8 @@ struct PerplexityReport {
         "KL          mean \(scientific(difference.meanDivergence)) nats, 99 % up to "
           + "\(scientific(difference.divergence(quantile: 0.99))), largest \(scientific(difference.largestDivergence))",
         "top token   \(decimals(100 * difference.sameTopShare, 3)) % the same",
+        "logits      differ by \(scientific(Double(difference.largestLogitDifference))) at most, where the largest is "
+          + decimals(Double(difference.largestLogit), 2),
       ]
       if let decisions = difference.decisions {
         lines.append(
@@ -62,6 +64,8 @@ struct PerplexityReport {
     object["quantile_99_kl"] = .number(difference.divergence(quantile: 0.99))
     object["largest_kl"] = .number(difference.largestDivergence)
     object["same_top_share"] = .number(difference.sameTopShare)
+    object["largest_logit_difference"] = .number(Double(difference.largestLogitDifference))
+    object["largest_logit"] = .number(Double(difference.largestLogit))
     if let decisions = difference.decisions {
       object["decisions"] = .integer(decisions.count)
       object["flips"] = .integer(decisions.flips)

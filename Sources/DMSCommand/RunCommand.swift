@@ -18,7 +18,7 @@ struct RunCommand: ParsableCommand {
       unless --raw is given or the checkpoint has none.
       """)
 
-  @Argument(help: "A Hugging Face model folder.")
+  @Argument(help: "A Hugging Face model folder, or a GGUF file.")
   var model: String
 
   @Argument(help: "The prompt. Without it, stdin is read if it is a pipe.")

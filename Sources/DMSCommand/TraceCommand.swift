@@ -19,7 +19,7 @@ struct TraceCommand: ParsableCommand {
       layers.N.attention [T, heads, headDim] (before the output projection).
       """)
 
-  @Argument(help: "A Hugging Face model folder.")
+  @Argument(help: "A Hugging Face model folder, or a GGUF file.")
   var model: String
 
   @Option(help: "A JSON list of token ids, or a .safetensors file with input_ids.")

@@ -38,6 +38,10 @@ public struct Perplexity: Sendable {
     public fileprivate(set) var divergences: [Double] = []
     /// Places where both find the same token most likely.
     public fileprivate(set) var sameTopTokens = 0
+    /// Largest difference of a logit from the reference's.
+    public fileprivate(set) var largestLogitDifference: Float = 0
+    /// Largest magnitude of the reference's logits.
+    public fileprivate(set) var largestLogit: Float = 0
     /// The comparison of evictions; `nil` unless both models decide, as often as each other.
     public fileprivate(set) var decisions: Decisions?
 
@@ -51,6 +55,11 @@ public struct Perplexity: Sendable {
     public var largestDivergence: Double { divergences.max() ?? 0 }
     /// Share of the places where both find the same token most likely.
     public var sameTopShare: Double { Double(sameTopTokens) / Double(divergences.count) }
+
+    fileprivate mutating func widen(_ difference: Float, of logit: Float) {
+      largestLogitDifference = max(largestLogitDifference, difference)
+      largestLogit = max(largestLogit, logit)
+    }
 
     /// The least divergence, in nats, that a share of the places does not exceed; 0 without scored tokens.
     public func divergence(quantile share: Double) -> Double {
@@ -213,6 +222,7 @@ extension Perplexity {
         result.difference?.referenceNats += score.referenceNats
         result.difference?.divergences.append(score.divergence)
         result.difference?.sameTopTokens += score.hasSameTop ? 1 : 0
+        result.difference?.widen(score.logitDifference, of: score.referenceLogit)
       }
     }
 

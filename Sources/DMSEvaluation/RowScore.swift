@@ -15,6 +15,8 @@ struct RowScore {
   var divergence = 0.0
   /// Whether the most likely token is the reference's; the first of several.
   var hasSameTop = false
+  /// Largest difference of a logit from the reference's, and largest magnitude of those.
+  var (logitDifference, referenceLogit): (Float, Float) = (0, 0)
 
   /// The scores of as many rows as there are targets, in order.
   static func all(
@@ -51,6 +53,11 @@ private struct RowScoring: ParallelWork {
       score.referenceNats = -other.logProbability(targets[row])
       score.divergence = other.divergence(from: own)
       score.hasSameTop = own.top == other.top
+      for index in 0..<vocabulary {
+        let (ours, theirs) = (own.logits[index], other.logits[index])
+        score.logitDifference = max(score.logitDifference, abs(ours - theirs))
+        score.referenceLogit = max(score.referenceLogit, abs(theirs))
+      }
     }
     scores[row] = score
   }
