@@ -50,7 +50,10 @@ import Testing
     (GGUFBytes.text("pre", "none such"), "none such"), (GGUFBytes.bool("pre", 1), "pre: a text"),
     (("tokens", 9, GGUFBytes.list(0, 6, [1, 2, 3, 4, 5, 6])), "tokens: a list of texts"),
     (GGUFBytes.text("tokens", "a"), "tokens: a list expected"),
-    (texts("tokens", ["1", "2", "3", "4", "5", "6", "7", "8", "9"]), "tokens: 9 tokens for 8 rows"),
+    (
+      texts("tokens", ["1", "2", "3", "4", "5", "6", "7", "8", "9"]),
+      "tokens: at most 8 expected, one for each row of the embedding, found 9"
+    ),
     (texts("tokens", ["a", "b"]), "token_type: 2 values expected, found 6"),
     (texts("tokens", ["a", "b", "ab", "a", "x", "y"]), "token 3: a token stands in it twice"),
     (raw("tokens", [[0x61], [0x62], [0x61, 0x62], [], [0xFF], []]), "the token 4 is not UTF-8"),

@@ -106,7 +106,7 @@ struct GGUFShard {
   /// Tensors that share bytes would let a small file ask for any amount of converted weights.
   private func refuseOverlaps(_ cursor: GGUFCursor) throws {
     let places = tensors.map { (name: $0.key, range: $0.value.range) }
-      .sorted { $0.range.lowerBound < $1.range.lowerBound }
+      .sorted { ($0.range.lowerBound, $0.name) < ($1.range.lowerBound, $1.name) }
     for (first, second) in zip(places, places.dropFirst()) where second.range.lowerBound < first.range.upperBound {
       throw cursor.damaged("tensors \(quoted(first.name)) and \(quoted(second.name)) share bytes")
     }

@@ -13,6 +13,8 @@ extension Tokenizer {
 
 extension GGUFFile {
   private static let tokenizer = "tokenizer.ggml."
+  /// Twice as many as the largest vocabularies have.
+  private static let (mostTokens, mostMerges) = (1 << 19, 1 << 20)
 
   fileprivate func tokenizerTables() throws -> TokenizerTables {
     let model: TokenizerTables.Model
@@ -39,7 +41,7 @@ extension GGUFFile {
     }
     // Each merge makes a token, though some make one in two ways.
     if case .byteLevel = model {
-      try forEach("merges", in: 0...4 * count) { tables.merges.append(try bytes($0, "merges")) }
+      try forEach("merges", in: 0...min(4 * count, Self.mostMerges)) { tables.merges.append(try bytes($0, "merges")) }
     }
     tables.bosID = try integer(Self.tokenizer + "bos_token_id")
     tables.eosID = try integer(Self.tokenizer + "eos_token_id")
@@ -62,9 +64,9 @@ extension GGUFFile {
   /// Ids are rows of the embedding, which bounds what the tables can ask for: with their data, files are as large as they say.
   private func tokenCount() throws -> Int {
     guard let count = value(Self.tokenizer + "tokens")?.array?.count else { throw wrong("tokens", "a list expected") }
-    let rows = (try? tensor(named: "token_embd.weight"))?.shape[0] ?? .max
-    guard count <= rows, count <= 1 << 20 else {
-      throw wrong("tokens", "\(count) tokens for \(rows) rows of the embedding, or beyond all vocabularies")
+    let most = min(try tensor(named: "token_embd.weight").shape[0], Self.mostTokens)
+    guard count <= most else {
+      throw wrong("tokens", "at most \(most) expected, one for each row of the embedding, found \(count)")
     }
     return count
   }
