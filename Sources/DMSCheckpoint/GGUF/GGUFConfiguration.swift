@@ -92,7 +92,7 @@ extension GGUFFile {
   }
 
   private func ropeScaling(_ prefix: String) throws -> JSON? {
-    // What YaRN may also have, and what it then is to mean nothing.
+    // What YaRN may also have, with the value that changes nothing.
     for (name, neutral) in [
       ("attn_factor", 1.0), ("yarn_attn_factor", 1), ("yarn_ext_factor", 1), ("yarn_log_multiplier", 0),
     ] {
