@@ -140,7 +140,7 @@ public final class CheckpointFolder {
 }
 
 /// Regular files and links to them in a folder; none if it cannot be read.
-private func fileNames(in folder: String) -> [String] {
+func fileNames(in folder: String) -> [String] {
   folderEntries(folder).filter { name in
     var status = stat()
     return stat("\(folder)/\(name)", &status) == 0 && status.st_mode & S_IFMT == S_IFREG

@@ -90,6 +90,10 @@ public struct ModelConfiguration: Sendable, Equatable {
       let code = errno
       // Of a folder that is there, only what it lacks is worth saying.
       let reason = code == ENOENT && access(folder, F_OK) == 0 ? "" : ": \(systemMessage(code))"
+      if code == ENOENT, let file = fileNames(in: folder).filter({ $0.hasSuffix(".gguf") }).min() {
+        throw InputError(
+          "a folder without config.json, but with a GGUF file", at: folder, remedy: "give the file: \(folder)/\(file)")
+      }
       throw InputError(
         ([ENOENT, ENOTDIR].contains(code) ? "no config.json" : "config.json cannot be read") + reason, at: folder,
         remedy: "give the folder of a Hugging Face checkpoint")

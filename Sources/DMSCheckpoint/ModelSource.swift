@@ -24,7 +24,7 @@ public struct ModelSource: Sendable {
   /// Opens a model to compute with. Weights are mapped, not read.
   /// - Throws: `InputError` that names the file and what is missing, damaged or not supported.
   public init(path: String) throws {
-    if Self.isFile(path) {
+    if try Self.isFile(path) {
       let file = try GGUFFile(path: path)
       self.init(.file(file), try ModelConfiguration(gguf: file))
     } else {
@@ -42,9 +42,16 @@ public struct ModelSource: Sendable {
   }
 
   /// Whether a path leads to a file, which a GGUF model is, and not to a folder.
-  package static func isFile(_ path: String) -> Bool {
+  /// - Throws: `InputError` for what is neither.
+  package static func isFile(_ path: String) throws -> Bool {
+    let remedy = "give a .gguf file, or the folder of a Hugging Face checkpoint"
     var status = stat()
-    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+    guard stat(path, &status) == 0 else { throw InputError(systemMessage(errno), at: path, remedy: remedy) }
+    switch status.st_mode & S_IFMT {
+    case S_IFREG: return true
+    case S_IFDIR: return false
+    default: throw InputError("neither a file nor a folder", at: path, remedy: remedy)
+    }
   }
 
   /// Where it lies.

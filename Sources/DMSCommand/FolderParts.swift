@@ -10,21 +10,13 @@ import Glibc
 struct FolderParts {
   private let folder: String
   /// What is there and cannot be used.
-  private(set) var problems: [InputError] = []
+  private(set) var problems = PartProblems()
 
   init(_ folder: String) { self.folder = folder }
 
   private func has(_ name: String) -> Bool { access("\(folder)/\(name)", F_OK) == 0 }
 
-  /// What a part says, or that it is damaged; then the problem is kept.
-  private mutating func describe(_ body: () throws -> String) -> String {
-    do { return try body() } catch let error as InputError {
-      problems.append(error)
-    } catch {
-      problems.append(InputError("\(error)", at: folder))
-    }
-    return "cannot be read"
-  }
+  private mutating func describe(_ body: () throws -> String) -> String { problems.describe(folder, body) }
 
   mutating func weights(_ shape: ModelConfiguration) -> String {
     if !Checkpoint.hasWeights(in: folder) {

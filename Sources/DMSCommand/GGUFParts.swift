@@ -2,9 +2,14 @@
 
 import DMSCheckpoint
 import DMSPlatform
+import DMSText
 
 struct GGUFParts {
   let file: GGUFFile
+  /// What is there and cannot be used.
+  private(set) var problems = PartProblems()
+
+  init(_ file: GGUFFile) { self.file = file }
 
   var weights: String {
     let types = file.types.map { "\($0.type.name) \(byteCount($0.bytes)) in \($0.tensors)" }
@@ -13,10 +18,13 @@ struct GGUFParts {
       + (unreadable.isEmpty ? "" : "; \(unreadable.joined(separator: ", ")) cannot be run")
   }
 
-  var text: String {
-    guard let tokens = file.value("tokenizer.ggml.tokens")?.array else { return "no tokenizer" }
-    return "\(tokens.count) tokens, "
-      + (file.value("tokenizer.chat_template") == nil ? "no chat template" : "chat template")
+  mutating func text() -> String {
+    guard file.value("tokenizer.ggml.tokens") != nil else { return "no tokenizer" }
+    let tokenizer = problems.describe(file.path) { [file] in "\(try Tokenizer(gguf: file).vocabularySize) tokens" }
+    let template = problems.describe(file.path) { [file] in
+      try file.template() == nil ? "no chat template" : "chat template"
+    }
+    return tokenizer == template ? tokenizer : "\(tokenizer), \(template)"
   }
 
   /// A line for each key; lists by their length, long texts by their beginning.

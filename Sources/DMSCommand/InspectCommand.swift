@@ -36,19 +36,23 @@ struct InspectCommand: ParsableCommand {
   }
 
   private func show(_ model: String) throws {
-    if ModelSource.isFile(model) {
-      let parts = GGUFParts(file: try GGUFFile(inspecting: model))
+    if try ModelSource.isFile(model) {
+      var parts = GGUFParts(try GGUFFile(inspecting: model))
       let shape = try ModelConfiguration(gguf: parts.file)
-      show(shape, [("weights", parts.weights), ("text", parts.text)])
+      show(shape, [("weights", parts.weights), ("text", parts.text())])
       print("\nmetadata")
       for line in parts.metadata { print(line) }
-      return
+      return try report(parts.problems)
     }
     let shape = try ModelConfiguration(folder: model)
     var parts = FolderParts(model)
     show(shape, [("weights", parts.weights(shape)), ("text", parts.text()), ("sampling", parts.sampling())])
-    for problem in parts.problems { printError("dms: \(problem)") }
-    if !parts.problems.isEmpty { throw ExitCode(1) }
+    try report(parts.problems)
+  }
+
+  private func report(_ problems: PartProblems) throws {
+    for problem in problems.all { printError("dms: \(problem)") }
+    if !problems.all.isEmpty { throw ExitCode(1) }
   }
 
   private func show(_ shape: ModelConfiguration, _ parts: [(name: String, text: String)]) {

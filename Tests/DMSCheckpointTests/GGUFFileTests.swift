@@ -98,6 +98,7 @@ struct GGUFBytes {
       ("alignment", GGUFBytes().changed { $0.keys[1] = ("general.alignment", 4, bytes([UInt32(0)])) }),
       ("alignment", GGUFBytes().changed { $0.keys[1] = ("general.alignment", 4, bytes([UInt32(24)])) }),
       ("list of lists", GGUFBytes().changed { $0.keys[1] = ("k", 9, GGUFBytes.list(9, 1, [])) }),
+      ("truth value", GGUFBytes().changed { $0.keys[1] = ("k", 9, GGUFBytes.list(7, 2, [1, 7])) }),
       ("unknown type", GGUFBytes().changed { $0.keys[1].1 = 99 }),
       ("unknown type 77", GGUFBytes().changed { $0.tensors[1].type = 77 }),
       ("stored as IQ2_XXS", GGUFBytes().changed { $0.tensors[0] = ("a", [256], 16, 0) }),
@@ -137,39 +138,18 @@ struct GGUFBytes {
     #expect(complaint { try GGUFFile(path: renamed) }?.contains("split in 2") == true)
   }
 
-  /// The shape in a file of a given architecture, with keys of its own and layers' first tensors.
-  private func shape(
-    _ architecture: String, _ integers: [String: UInt32] = [:], tensors: [String] = []
-  ) throws -> ModelConfiguration {
-    let sizes: [String: UInt32] = [
-      "block_count": 4, "embedding_length": 32, "feed_forward_length": 48, "attention.head_count": 4,
-      "attention.head_count_kv": 2, "attention.key_length": 16, "context_length": 64,
-    ]
-    var file = GGUFBytes()
-    file.keys = [("general.architecture", 8, GGUFBytes.text(architecture))]
-    for (key, value) in sizes.merging(integers, uniquingKeysWith: { $1 }) {
-      file.keys.append(("\(architecture).\(key)", 4, bytes([value])))
+  @Test func tensorsThatShareBytesAreRefused() throws {
+    for offset in [0, 32, 64] as [UInt64] {
+      let verdict = try verdict(GGUFBytes().changed { $0.tensors[1].offset = offset }.all)
+      #expect(verdict?.contains("\"a\" and \"b\" share bytes") == true, "\(offset): \(verdict ?? "accepted")")
     }
-    file.tensors = (["token_embd.weight"] + tensors).map { ($0, [32, 2], 8, 0) }
-    let folder = try TemporaryFolder()
-    return try ModelConfiguration(gguf: GGUFFile(path: folder.write("m.gguf", file.all)))
   }
 
-  @Test func aLlamaWithAWindowIsAMistral() throws {
-    let mistral = try shape("llama", ["attention.sliding_window": 8])
-    #expect(mistral.family == .mistral && mistral.layerAttention.allSatisfy { $0.window == 8 && $0.rotates })
-    for harmless in [[:], ["attention.sliding_window": 0], ["attention.sliding_window": 64]] as [[String: UInt32]] {
-      let llama = try shape("llama", harmless)
-      #expect(llama.family == .llama && !llama.slides)
-    }
-    #expect(try shape("smollm3").layerAttention.map(\.rotates) == [true, true, true, false])
-    let window: [String: UInt32] = ["attention.sliding_window": 8]
-    for refused in [
-      complaint { try shape("qwen2", window) }, complaint { try shape("smollm3", window) },
-      complaint { try shape("llama", window, tensors: ["blk.0.attn_q.bias"]) },
-    ] { #expect(refused?.contains("attention.sliding_window: a sliding window of 8 tokens is not supported") == true) }
-    for other in ["mistral", "gemma2", "qwen3moe"] {
-      #expect(complaint { try shape(other) }?.contains("general.architecture: ") == true)
-    }
+  /// What an error would say of a value is not said while there is none.
+  @Test(.timeLimit(.minutes(1))) func aLongKeyOfAMillionTextsIsRead() throws {
+    let key = String(repeating: "k", count: 60_000)
+    let texts = [UInt8](repeating: 0, count: 8 << 20)
+    let file = GGUFBytes().changed { $0.keys.append((key, 9, GGUFBytes.list(8, 1 << 20, texts))) }
+    #expect(try verdict(file.all) == nil)
   }
 }

@@ -6,7 +6,7 @@ struct Bases {
   let program: Program
 
   /// Models by their names: Qwen3 with a borrowed neuron, Qwen2 in shards with the older tokenizer files, Llama with
-  /// SentencePiece and FastDMS' metadata, Qwen3 with an adapter, and dense for training.
+  /// SentencePiece and FastDMS' metadata, Qwen3 with an adapter, and dense for training. Two of them are GGUF files, too.
   static let models = ["neuron", "shards", "llama", "adapter", "dense"]
 
   /// Makes them all.
@@ -16,6 +16,13 @@ struct Bases {
       try makeFolder("\(folder)/model")
       var files = ModelFiles(model)
       try files.write(to: "\(folder)/model")
+      try writeMaterial(folder)
+    }
+    for (name, model) in [("gguf", "neuron"), ("gguf-llama", "llama")] {
+      let folder = "\(root)/\(name)"
+      try makeFolder(folder)
+      var files = ModelFiles(model)
+      try files.writeGGUF(to: "\(folder)/model")
       try writeMaterial(folder)
     }
     for form in ["q8", "q4"] {

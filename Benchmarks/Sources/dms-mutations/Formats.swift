@@ -13,6 +13,8 @@ struct Format: Sendable {
   var share: Int
   var mutators: Mutators
   var places: [Place]
+  /// What the program may have in memory to refuse a file; `nil` where that is not looked at.
+  var megabytesToRefuse: Int?
 
   private static let running = [
     "run", "run-json", "run-raw", "run-q8", "run-ids", "trace", "trace-text", "perplexity", "quantize-q8",
@@ -40,6 +42,13 @@ struct Format: Sendable {
         + (1...2).map { Place(base: "shards", file: "model/model-0000\($0)-of-00002.safetensors", commands: running) }
         + [Place(base: "adapter", file: "model/model.safetensors", commands: ["retrofit", "resume-retrofit"])]
         + [Place(base: "dense", file: "model/model.safetensors", commands: ["pretrain", "fade"])]),
+    Format(
+      name: "gguf", share: 14, mutators: GGUFMutators.file,
+      places: ["gguf", "gguf-llama"].map {
+        Place(
+          base: $0, file: "model",
+          commands: ["inspect", "run", "run-json", "run-raw", "run-ids", "trace", "trace-text", "perplexity", "chat"])
+      }, megabytesToRefuse: 200),
     Format(
       name: "index", share: 3, mutators: ConfigurationMutators.index,
       places: [Place(base: "shards", file: "model/model.safetensors.index.json", commands: running)]),

@@ -15,6 +15,7 @@ struct Judge {
   let tokensAsked: Double
   /// Whether a file has the bytes that it had.
   let isAsBefore: (String) -> Bool
+  var megabytesToRefuse: Int?
 
   /// What is wrong, in a few words that are the same for all cases of a kind; `nil` if nothing is.
   func finding() -> String? { ending ?? words ?? leftovers }
@@ -28,7 +29,7 @@ struct Judge {
     case 0:
       let isCertain = damage == .certain || damage == .certainInNumbers && command.computes
       return isCertain ? "exit 0 on damage" : nil
-    case 1: return nil
+    case 1: return megabytesToRefuse.map { end.residentMegabytes > $0 } ?? false ? "memory to refuse it" : nil
     default: return "exit code \(end.code)"
     }
   }

@@ -16,6 +16,7 @@ struct ModelFiles {
   init(_ name: String) { self.name = name }
 
   private var family: String { ["shards": "qwen2", "llama": "llama"][name] ?? "qwen3" }
+  private var className: String { family.prefix(1).uppercased() + family.dropFirst() + "ForCausalLM" }
   private var type: String { ["shards": "BF16", "llama": "F16"][name] ?? "F32" }
 
   mutating func write(to folder: String) throws {
@@ -46,7 +47,7 @@ struct ModelFiles {
       ? #", "dms_separate_alpha": \#(name == "adapter"), "dms_alpha_per": "head", "dms_alpha_scale": 10.0, "dms_initial_alpha_offset": 1.0, "dms_window_size": 8, "dms_tau": 0.1, "dms_cr": 4, "dms_disable_eviction": false"#
       : ""
     return """
-      {"architectures": ["X"], "model_type": "\(family)", "hidden_size": \(hidden), "intermediate_size": \(inner), \
+      {"architectures": ["\(className)"], "model_type": "\(family)", "hidden_size": \(hidden), "intermediate_size": \(inner), \
       "num_hidden_layers": \(layers), "num_attention_heads": \(heads), "num_key_value_heads": \(kvHeads), "head_dim": \(headDim), \
       "vocab_size": \(vocabulary), "max_position_embeddings": 512, "rms_norm_eps": 1e-06, "rope_theta": 10000.0, "hidden_act": "silu", \
       "attention_bias": false, "tie_word_embeddings": \(family == "qwen2"), "use_sliding_window": false, "sliding_window": null, \
@@ -62,7 +63,7 @@ struct ModelFiles {
     return TensorFile.Tensor(name, type, shape, numbers)
   }
 
-  private mutating func writeWeights(_ folder: String) throws {
+  private mutating func tensors() -> [TensorFile.Tensor] {
     var tensors = [tensor("model.embed_tokens.weight", [vocabulary, hidden]), tensor("model.norm.weight", [hidden])]
     if family != "qwen2" { tensors.append(tensor("lm_head.weight", [vocabulary, hidden])) }
     for layer in 0..<layers {
@@ -86,6 +87,11 @@ struct ModelFiles {
       tensors.append(tensor(prefix + "mlp.up_proj.weight", [inner, hidden]))
       tensors.append(tensor(prefix + "mlp.down_proj.weight", [hidden, inner]))
     }
+    return tensors
+  }
+
+  private mutating func writeWeights(_ folder: String) throws {
+    let tensors = tensors()
     guard name == "shards" else {
       var file = TensorFile()
       file.tensors = tensors
@@ -105,6 +111,80 @@ struct ModelFiles {
       Tree.Member(key: "weight_map", value: .object(members)),
     ])
     try writeFile(index.bytes, to: folder + "/model.safetensors.index.json")
+  }
+}
+
+extension ModelFiles {
+  /// The same model in a GGUF file: matrices in Q8_0 of random bytes, all else in F32.
+  mutating func writeGGUF(to path: String) throws {
+    let architecture = family
+    var file = GGUFModel()
+    func add(_ key: String, _ value: GGUFModel.Value) { file.keys.append((Array(key.utf8), value)) }
+    func add(_ key: String, integer: Int) { add(key, .number(kind: 4, GGUFModel.bytes(UInt64(integer), 4))) }
+    func add(_ key: String, number: Float) {
+      add(key, .number(kind: 6, GGUFModel.bytes(UInt64(number.bitPattern), 4)))
+    }
+    add("general.architecture", .text(Array(architecture.utf8)))
+    for (key, size) in [
+      ("block_count", layers), ("context_length", 512), ("embedding_length", hidden), ("feed_forward_length", inner),
+      ("attention.head_count", heads), ("attention.head_count_kv", kvHeads), ("attention.key_length", headDim),
+    ] { add("\(architecture).\(key)", integer: size) }
+    add("\(architecture).attention.layer_norm_rms_epsilon", number: 1e-6)
+    add("\(architecture).rope.freq_base", number: 10_000)
+    let isPiece = architecture == "llama"
+    let words = (isPiece ? Self.pieces : Self.letters + Self.merges.map { $0 + $1 }) + Self.special + ["<think>"]
+    add("tokenizer.ggml.model", .text(Array((isPiece ? "llama" : "gpt2").utf8)))
+    add("tokenizer.ggml.pre", .text(Array((isPiece ? "default" : "qwen2").utf8)))
+    add("tokenizer.ggml.tokens", .list(kind: GGUFModel.text, words.map { Array($0.utf8) }))
+    let types = words.map {
+      Self.special.contains($0) ? 3 : $0 == "<think>" ? 4 : isPiece && $0.hasPrefix("<0x") ? 6 : 1
+    }
+    add("tokenizer.ggml.token_type", .list(kind: 5, types.map { GGUFModel.bytes(UInt64($0), 4) }))
+    if isPiece {
+      let scores = words.indices.map { GGUFModel.bytes(UInt64(Float(-$0).bitPattern), 4) }
+      add("tokenizer.ggml.scores", .list(kind: 6, scores))
+    } else {
+      add("tokenizer.ggml.merges", .list(kind: GGUFModel.text, Self.merges.map { Array("\($0) \($1)".utf8) }))
+      for (key, value) in [("window_size", 8), ("shift", 1)] { add("dms.\(key)", integer: value) }
+      add("dms.alpha_scale", number: 10)
+    }
+    add("tokenizer.ggml.bos_token_id", integer: words.firstIndex(of: "<|bos|>") ?? 0)
+    add("tokenizer.ggml.eos_token_id", integer: words.firstIndex(of: "<|im_end|>") ?? 0)
+    add("tokenizer.ggml.add_bos_token", .number(kind: 7, [isPiece ? 1 : 0]))
+    add("tokenizer.chat_template", .text(Array(Self.template.utf8)))
+    add("general.sampling.temp", number: 0.7)
+    for tensor in tensors() {
+      let isMatrix = tensor.shape.count == 2
+      file.add(
+        ggufName(tensor.name), tensor.shape, type: isMatrix ? 8 : 0,
+        isMatrix ? blocks(tensor.shape) : ones(tensor.shape[0]))
+    }
+    if isPiece { file.add("rope_freqs.weight", [headDim / 2], type: 0, ones(headDim / 2)) }
+    try writeFile(file.bytes, to: path)
+  }
+
+  private func ones(_ count: Int) -> [UInt8] {
+    (0..<count).flatMap { _ in GGUFModel.bytes(UInt64(Float(1).bitPattern), 4) }
+  }
+
+  /// Q8_0: a scale in F16, then 32 signed bytes.
+  private mutating func blocks(_ shape: [Int]) -> [UInt8] {
+    (0..<shape[0] * shape[1] / 32).flatMap { _ in
+      TensorFile.Tensor.bits(0.004, "F16") + (0..<32).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+    }
+  }
+
+  private func ggufName(_ name: String) -> String {
+    var parts = name.split(separator: ".").map(String.init)
+    let ending = parts.removeLast()
+    let modules = [
+      "embed_tokens": "token_embd", "norm": "output_norm", "lm_head": "output", "input_layernorm": "attn_norm",
+      "post_attention_layernorm": "ffn_norm", "q_proj": "attn_q", "k_proj": "attn_k", "v_proj": "attn_v",
+      "o_proj": "attn_output", "q_norm": "attn_q_norm", "k_norm": "attn_k_norm", "gate_proj": "ffn_gate",
+      "up_proj": "ffn_up", "down_proj": "ffn_down",
+    ]
+    let module = modules[parts.last ?? ""] ?? ""
+    return (parts.contains("layers") ? "blk.\(parts[2])." : "") + "\(module).\(ending)"
   }
 }
 
@@ -205,11 +285,14 @@ extension ModelFiles {
       """
   }
 
-  private func sentencePiece(_ added: [String]) -> String {
+  private static let pieces: [String] = {
     let digits = Array("0123456789ABCDEF")
-    var words = ["<unk>"] + (0..<256).map { "<0x\(digits[$0 >> 4])\(digits[$0 & 15])>" } + ["▁"]
-    words += ["a", "e", "i", "n", "o", "s", "t", "h", "th", "the", "▁t", "▁the", "in", "on"]
-    let vocabulary = words.enumerated().map { "\"\($0.element)\": \($0.offset)" }.joined(separator: ", ")
+    return ["<unk>"] + (0..<256).map { "<0x\(digits[$0 >> 4])\(digits[$0 & 15])>" } + ["▁"]
+      + ["a", "e", "i", "n", "o", "s", "t", "h", "th", "the", "▁t", "▁the", "in", "on"]
+  }()
+
+  private func sentencePiece(_ added: [String]) -> String {
+    let vocabulary = Self.pieces.enumerated().map { "\"\($0.element)\": \($0.offset)" }.joined(separator: ", ")
     return """
       {"version": "1.0", "added_tokens": [\(added.joined(separator: ", "))], "normalizer": {"type": "Sequence", "normalizers": [{"type": \
       "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}, "pre_tokenizer": null, "post_processor": \

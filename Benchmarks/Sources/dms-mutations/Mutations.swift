@@ -34,7 +34,8 @@ struct Mutations: ParsableCommand {
     }
     setLimits()
     let root = "\(scratch)/dms-mutations-\(getpid())"
-    let program = Program(path: try absolute(dms), limit: limit, environment: Self.environment)
+    let program = Program(
+      path: try absolute(dms), limit: limit, environment: Self.environment, countsMemory: memory > 0)
     try makeFolder(root)
     let bases = Bases(root: "\(root)/bases", program: program)
     try bases.make()

@@ -8,6 +8,8 @@ struct Program: Sendable {
   /// Seconds until it is killed.
   var limit = 5.0
   var environment: [String] = []
+  /// Whether its memory is its own: AddressSanitizer's is not.
+  var countsMemory = true
 
   struct End: CustomStringConvertible {
     /// -1 where a signal ended it.
@@ -18,6 +20,8 @@ struct Program: Sendable {
     var seconds: Double
     /// Of both user and system.
     var processorSeconds: Double
+    /// The most that was in memory.
+    var residentMegabytes = 0
 
     var description: String {
       wasKilled ? "killed after \(seconds) s" : signal != 0 ? "signal \(signal)" : "exit code \(code)"
@@ -50,6 +54,7 @@ struct Program: Sendable {
     let signal = status & 0x7F
     return End(
       code: signal == 0 ? status >> 8 & 0xFF : -1, signal: signal, wasKilled: wasKilled,
-      seconds: (clock.now - start) / .seconds(1), processorSeconds: seconds(usage.ru_utime) + seconds(usage.ru_stime))
+      seconds: (clock.now - start) / .seconds(1), processorSeconds: seconds(usage.ru_utime) + seconds(usage.ru_stime),
+      residentMegabytes: usage.ru_maxrss >> 10)
   }
 }

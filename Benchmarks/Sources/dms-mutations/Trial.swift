@@ -68,7 +68,8 @@ struct Trial: Sendable {
   private func attempt(_ plan: Plan, in folder: String, limit: Double? = nil) throws -> Result {
     var random = plan.random
     let mutation = try prepare(plan, in: "\(folder)/case", &random)
-    let (end, judge) = try judge(plan.command, mutation.damage, in: folder, limit: limit)
+    var (end, judge) = try judge(plan.command, mutation.damage, in: folder, limit: limit)
+    if program.countsMemory { judge.megabytesToRefuse = plan.format.megabytesToRefuse }
     return Result(
       number: plan.number, format: plan.format.name, command: plan.command.name,
       what: "\(plan.place.base)/\(plan.place.file): \(mutation.what)",
@@ -209,7 +210,10 @@ struct Trial: Sendable {
   private func rewrite(_ path: String) throws {
     let bytes = try readFile(path)
     let again: [UInt8]? =
-      path.hasSuffix(".json") ? Tree(bytes).bytes : path.hasSuffix(".safetensors") ? TensorFile(bytes)?.bytes : bytes
+      path.hasSuffix(".json")
+      ? Tree(bytes).bytes
+      : path.hasSuffix(".safetensors")
+        ? TensorFile(bytes)?.bytes : path.hasSuffix("/model") ? GGUFModel(bytes)?.bytes : bytes
     guard let again else { throw Failure("\(path) cannot be taken apart") }
     unlink(path)
     try writeFile(again, to: path)

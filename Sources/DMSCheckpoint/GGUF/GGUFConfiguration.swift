@@ -27,8 +27,8 @@ extension ModelConfiguration {
 extension GGUFFile {
   /// The keys of the equivalent config.json.
   package func configuration() throws -> JSON {
-    guard let architecture = value("general.architecture")?.string else {
-      throw wrong("general.architecture", "a text expected")
+    guard let architecture = try text("general.architecture") else {
+      throw wrong("general.architecture", "the key is missing")
     }
     // Mistral's models are written as llama.
     _ = try ModelConfiguration.Family(
@@ -92,10 +92,14 @@ extension GGUFFile {
   }
 
   private func ropeScaling(_ prefix: String) throws -> JSON? {
-    if let factor = try number("\(prefix)scaling.attn_factor"), factor != 1 {
-      throw wrong("\(prefix)scaling.attn_factor", "\(factor) is not supported")
+    // What YaRN may also have, with the value that changes nothing.
+    for (name, neutral) in [
+      ("attn_factor", 1.0), ("yarn_attn_factor", 1), ("yarn_ext_factor", 1), ("yarn_log_multiplier", 0),
+    ] {
+      let key = "\(prefix)scaling.\(name)"
+      if let given = try number(key), given != neutral { throw wrong(key, "\(given) is not supported") }
     }
-    let kind = value("\(prefix)scaling.type")?.string
+    let kind = try text("\(prefix)scaling.type")
     let factor = try number("\(prefix)scaling.factor") ?? number("\(prefix)scale_linear")
     guard let kind = kind ?? factor.map({ $0 == 1 ? "none" : "linear" }), kind != "none" else { return nil }
     var scaling = JSONObject(["rope_type": .string(kind)])
@@ -132,10 +136,7 @@ extension GGUFFile {
       guard let bool = value.bool else { throw wrong("dms.\(name)", "true or false expected") }
       json["dms_\(name)"] = .bool(bool)
     }
-    if let value = value("dms.alpha_per") {
-      guard let name = value.string else { throw wrong("dms.alpha_per", "a text expected") }
-      json["dms_alpha_per"] = .string(name)
-    }
+    json["dms_alpha_per"] = try text("dms.alpha_per").map { .string($0) }
   }
 
   /// The whole number of a key; `nil` if it is absent.
@@ -149,6 +150,12 @@ extension GGUFFile {
     guard let value = value(key) else { return nil }
     guard let number = value.number, number.isFinite else { throw wrong(key, "a finite number expected") }
     return number
+  }
+
+  private func text(_ key: String) throws -> String? {
+    guard let value = value(key) else { return nil }
+    guard let text = value.string else { throw wrong(key, "a text in UTF-8 expected") }
+    return text
   }
 
   private func required(_ key: String) throws -> Int {

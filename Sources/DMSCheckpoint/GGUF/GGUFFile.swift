@@ -128,7 +128,7 @@ public final class GGUFFile: @unchecked Sendable {
     for shard in shards {
       for tensor in shard.tensors.values {
         let sum = sums[tensor.type, default: (0, 0)]
-        // Tensors of a head may claim any size, and may overlap.
+        // Tensors of a head may claim any size.
         let (bytes, overflow) = sum.bytes.addingReportingOverflow(tensor.range.count)
         sums[tensor.type] = (sum.tensors + 1, overflow ? .max : bytes)
       }

@@ -38,7 +38,7 @@ package struct GGUFArray {
   /// The elements as the file has them.
   let bytes: UnsafeRawBufferPointer
 
-  /// Calls `body` with each element in turn. Takes no memory.
+  /// Calls `body` with each element in turn. Takes no memory, and throws only what `body` does: they were read before.
   package func forEach(_ body: (GGUFValue) throws -> Void) throws {
     var cursor = GGUFCursor(bytes, path: "")
     for _ in 0..<count { try body(cursor.scalar(kind)) }
@@ -74,34 +74,38 @@ struct GGUFCursor {
 
   var left: Int { bytes.count - position }
 
+  // Words for an error are made when there is one: of each of a million texts they would take longer than reading it.
+
   /// What every refusal of a damaged file says.
   func damaged(_ problem: String) -> InputError {
     InputError("not a valid GGUF file: \(problem)", at: path, remedy: "download it again")
   }
 
-  mutating func take(_ count: Int, _ what: String) throws -> UnsafeRawBufferPointer {
+  mutating func take(_ count: Int, _ what: @autoclosure () -> String) throws -> UnsafeRawBufferPointer {
     guard count >= 0, count <= left else {
-      throw damaged("it ends within \(what), at byte \(position): \(count) bytes expected, \(left) left")
+      throw damaged("it ends within \(what()), at byte \(position): \(count) bytes expected, \(left) left")
     }
     defer { position += count }
     return UnsafeRawBufferPointer(rebasing: bytes[position..<position + count])
   }
 
-  mutating func number<Number: FixedWidthInteger>(_: Number.Type, _ what: String) throws -> Number {
-    Number(littleEndian: try take(MemoryLayout<Number>.size, what).loadUnaligned(as: Number.self))
+  mutating func number<Number: FixedWidthInteger>(
+    _: Number.Type, _ what: @autoclosure () -> String
+  ) throws -> Number {
+    Number(littleEndian: try take(MemoryLayout<Number>.size, what()).loadUnaligned(as: Number.self))
   }
 
   /// A count of things that take at least `size` bytes each.
-  mutating func count(of size: Int, most: Int = .max, _ what: String) throws -> Int {
-    let count = try number(UInt64.self, what)
+  mutating func count(of size: Int, most: Int = .max, _ what: @autoclosure () -> String) throws -> Int {
+    let count = try number(UInt64.self, what())
     guard count <= UInt64(min(most, left / size)) else {
-      throw damaged("\(what) is \(count), more than \(left) bytes can hold or a model needs")
+      throw damaged("\(what()) is \(count), more than \(left) bytes can hold or a model needs")
     }
     return Int(count)
   }
 
-  mutating func text(_ what: String) throws -> UnsafeRawBufferPointer {
-    try take(count(of: 1, "the length of \(what)"), what)
+  mutating func text(_ what: @autoclosure () -> String) throws -> UnsafeRawBufferPointer {
+    try take(count(of: 1, "the length of \(what())"), what())
   }
 
   mutating func name(most: Int, _ what: String) throws -> String {
@@ -112,9 +116,9 @@ struct GGUFCursor {
     return name
   }
 
-  mutating func kind(_ what: String) throws -> GGUFKind {
-    let id = try number(UInt32.self, what)
-    guard let kind = GGUFKind(rawValue: id) else { throw damaged("\(what) has the unknown type \(id)") }
+  mutating func kind(_ what: @autoclosure () -> String) throws -> GGUFKind {
+    let id = try number(UInt32.self, what())
+    guard let kind = GGUFKind(rawValue: id) else { throw damaged("\(what()) has the unknown type \(id)") }
     return kind
   }
 
@@ -153,7 +157,10 @@ struct GGUFCursor {
       for _ in 0..<count { _ = try text("a text of \(quoted(key))") }
     } else {
       // Cannot overflow: the count was bounded by the bytes that are left.
-      _ = try take(count * element.size, "the list \(quoted(key))")
+      let list = try take(count * element.size, "the list \(quoted(key))")
+      guard element != .bool || list.allSatisfy({ $0 <= 1 }) else {
+        throw damaged("key \(quoted(key)) has a truth value that is neither 0 nor 1")
+      }
     }
     return .array(
       GGUFArray(kind: element, count: count, bytes: UnsafeRawBufferPointer(rebasing: bytes[start..<position])))

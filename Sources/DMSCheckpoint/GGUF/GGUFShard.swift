@@ -34,7 +34,9 @@ struct GGUFShard {
     file = try MappedFile(path: path)
     var cursor = GGUFCursor(file.bytes, path: path)
     guard file.bytes.count >= 4, file.bytes.prefix(4).elementsEqual("GGUF".utf8) else {
-      throw InputError("not a GGUF file: it does not begin with GGUF", at: path, remedy: "give a .gguf file")
+      throw InputError(
+        file.bytes.isEmpty ? "the file is empty" : "not a GGUF file: it does not begin with GGUF", at: path,
+        remedy: "give a .gguf file, or the folder of a Hugging Face checkpoint")
     }
     _ = try cursor.take(4, "its magic")
     let version = try cursor.number(UInt32.self, "its version")
@@ -97,6 +99,16 @@ struct GGUFShard {
         throw cursor.damaged("tensor \(quoted(entry.name)) stands twice")
       }
       names.append(entry.name)
+    }
+    try refuseOverlaps(cursor)
+  }
+
+  /// Tensors that share bytes would let a small file ask for any amount of converted weights.
+  private func refuseOverlaps(_ cursor: GGUFCursor) throws {
+    let places = tensors.map { (name: $0.key, range: $0.value.range) }
+      .sorted { ($0.range.lowerBound, $0.name) < ($1.range.lowerBound, $1.name) }
+    for (first, second) in zip(places, places.dropFirst()) where second.range.lowerBound < first.range.upperBound {
+      throw cursor.damaged("tensors \(quoted(first.name)) and \(quoted(second.name)) share bytes")
     }
   }
 

@@ -5,7 +5,7 @@ import DMSText
 
 extension GGUFFile {
   /// The template of `tokenizer.chat_template` and, for tools, of `tokenizer.chat_template.tool_use`; `nil` without one.
-  func template() throws -> ChatTemplate? {
+  package func template() throws -> ChatTemplate? {
     func text(_ key: String) throws -> String? {
       guard let value = value(key) else { return nil }
       guard let text = value.string else {

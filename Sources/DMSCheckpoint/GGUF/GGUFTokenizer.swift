@@ -13,33 +13,36 @@ extension Tokenizer {
 
 extension GGUFFile {
   private static let tokenizer = "tokenizer.ggml."
+  /// Twice as many as the largest vocabularies have.
+  private static let (mostTokens, mostMerges) = (1 << 19, 1 << 20)
 
   func tokenizerTables() throws -> TokenizerTables {
     let model: TokenizerTables.Model
+    let count = try tokenCount()
     switch value(Self.tokenizer + "model")?.string {
     case "gpt2": model = .byteLevel(preTokenizer: try preTokenizer())
     case "llama":
       var scores: [Float] = []
-      try forEach("scores") { scores.append(Float($0.number ?? .nan)) }
+      try forEach("scores", in: count...count) { scores.append(Float($0.number ?? .nan)) }
       model = .sentencePiece(scores: scores)
     case let name:
       throw wrong("model", "the tokenizer \(quoted(name ?? "?")) is not supported: gpt2 and llama are")
     }
     var tokens: [[UInt8]] = []
-    try forEach("tokens") { tokens.append(try bytes($0, "tokens")) }
+    try forEach("tokens", in: count...count) { tokens.append(try bytes($0, "tokens")) }
     var tables = TokenizerTables(model: model, tokens: tokens)
     if value(Self.tokenizer + "token_type") != nil {
-      try forEach("token_type") { type in
+      try forEach("token_type", in: count...count) { type in
         guard let type = type.integer.flatMap(TokenizerTables.TokenType.init(rawValue:)) else {
           throw wrong("token_type", "a number from 1 to 6 expected")
         }
         tables.types.append(type)
       }
-      guard tables.types.count == tokens.count else {
-        throw wrong("token_type", "\(tokens.count) types expected, found \(tables.types.count)")
-      }
     }
-    if case .byteLevel = model { try forEach("merges") { tables.merges.append(try bytes($0, "merges")) } }
+    // Each merge makes a token, though some make one in two ways.
+    if case .byteLevel = model {
+      try forEach("merges", in: 0...min(4 * count, Self.mostMerges)) { tables.merges.append(try bytes($0, "merges")) }
+    }
     tables.bosID = try integer(Self.tokenizer + "bos_token_id")
     tables.eosID = try integer(Self.tokenizer + "eos_token_id")
     if case .sentencePiece = model {
@@ -62,9 +65,21 @@ extension GGUFFile {
     return value("general.architecture")?.string?.hasPrefix("qwen") ?? false ? "qwen2" : "default"
   }
 
-  private func forEach(_ key: String, _ body: (GGUFValue) throws -> Void) throws {
-    guard let list = value(Self.tokenizer + key)?.array, list.count <= 1 << 20 else {
-      throw wrong(key, "a list of at most \(1 << 20) values expected")
+  /// Ids are rows of the embedding, which bounds what the tables can ask for: with their data, files are as large as they say.
+  private func tokenCount() throws -> Int {
+    guard let count = value(Self.tokenizer + "tokens")?.array?.count else { throw wrong("tokens", "a list expected") }
+    let most = min(try tensor(named: "token_embd.weight").shape[0], Self.mostTokens)
+    guard count <= most else {
+      throw wrong("tokens", "at most \(most) expected, one for each row of the embedding, found \(count)")
+    }
+    return count
+  }
+
+  private func forEach(_ key: String, in counts: ClosedRange<Int>, _ body: (GGUFValue) throws -> Void) throws {
+    guard let list = value(Self.tokenizer + key)?.array else { throw wrong(key, "a list expected") }
+    guard counts.contains(list.count) else {
+      let bound = counts.count == 1 ? "\(counts.upperBound)" : "at most \(counts.upperBound)"
+      throw wrong(key, "\(bound) values expected, found \(list.count)")
     }
     try list.forEach(body)
   }

@@ -52,6 +52,8 @@ struct ByteTable: Sendable {
   /// Open addressing with linear probing: id + 1, or 0 for an empty place. A power of two, at most half full.
   private var index: [UInt32]
   private var indexed = 0
+  /// Another one in every table, so that no file can be made whose tokens all meet in one place.
+  private let seed = UInt64.random(in: .min ... .max)
 
   init(expecting count: Int) {
     var size = 64
@@ -83,13 +85,13 @@ struct ByteTable: Sendable {
   }
 
   private mutating func place(_ id: Int) {
-    var place = withBytes(of: id) { hash($0) } & (index.count - 1)
+    var place = withBytes(of: id) { hash($0, seed) } & (index.count - 1)
     while index[place] != 0 { place = (place + 1) & (index.count - 1) }
     index[place] = UInt32(id) + 1
   }
 
   func id(of token: UnsafeBufferPointer<UInt8>) -> Int? {
-    var place = hash(token) & (index.count - 1)
+    var place = hash(token, seed) & (index.count - 1)
     while index[place] != 0 {
       let id = Int(index[place]) - 1
       if withBytes(of: id, { $0.elementsEqual(token) }) { return id }
@@ -112,10 +114,10 @@ struct ByteTable: Sendable {
   func contains(_ id: Int) -> Bool { strings.contains(id) }
 }
 
-/// Eight bytes at a time, multiplied and folded: short keys, no adversary.
+/// Eight bytes at a time, multiplied and folded: for short keys.
 @inline(__always)
-func hash(_ bytes: UnsafeBufferPointer<UInt8>) -> Int {
-  var value: UInt64 = 0x9E37_79B9_7F4A_7C15 ^ UInt64(bytes.count)
+func hash(_ bytes: UnsafeBufferPointer<UInt8>, _ seed: UInt64) -> Int {
+  var value = seed ^ UInt64(bytes.count)
   var offset = 0
   let raw = UnsafeRawBufferPointer(bytes)
   while offset + 8 <= bytes.count {

@@ -11,6 +11,7 @@ struct MergeTable: Sendable {
   private var keys: [UInt64]
   private var merges: [Merge]
   private var count = 0
+  private let seed = UInt64.random(in: .min ... .max)
 
   init(expecting expected: Int) {
     var size = 64
@@ -44,7 +45,7 @@ struct MergeTable: Sendable {
 
   @inline(__always)
   private func find(_ key: UInt64) -> Int {
-    var place = Int(truncatingIfNeeded: mix(key) >> 1) & (keys.count - 1)
+    var place = Int(truncatingIfNeeded: mix(key ^ seed) >> 1) & (keys.count - 1)
     while keys[place] != 0, keys[place] != key { place = (place + 1) & (keys.count - 1) }
     return place
   }

@@ -47,11 +47,12 @@ public struct TokenizerTables: Sendable {
   /// The text of a token with a role.
   func text(of id: Int?, _ role: String, _ source: String) throws -> String? {
     guard let id else { return nil }
-    guard tokens.indices.contains(id), !tokens[id].isEmpty,
-      let text = String(validating: tokens[id], as: UTF8.self)
-    else {
+    guard tokens.indices.contains(id), !tokens[id].isEmpty else {
       throw InputError(
         "the token of \(role) is \(id), which the vocabulary lacks", at: source, remedy: "convert the model again")
+    }
+    guard let text = String(validating: tokens[id], as: UTF8.self) else {
+      throw InputError("the token \(id) is not UTF-8", at: source, remedy: "convert the model again")
     }
     return text
   }
