@@ -183,7 +183,7 @@ extension GGUFBytes {
     for number in numbers {
       values += [(10, bytes([number])), (11, bytes([number])), (5, Array(bytes([number])[..<4]))]
     }
-    for number in [0, -1, 0.5, 1e-45, 3e38, .nan, .infinity] as [Float] {
+    for number in [0, -1, 0.5, .leastNonzeroMagnitude, 3e38, .nan, .infinity] as [Float] {
       values += [(6, bytes([number])), (12, bytes([Double(number).bitPattern]))]
     }
     values += [(7, [0]), (7, [1]), (7, [2]), (8, GGUFBytes.text("")), (8, GGUFBytes.text("yarn"))]
