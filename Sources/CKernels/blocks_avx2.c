@@ -23,6 +23,8 @@ typedef __m256 floats_t;
 #define GROUPS 1
 #define PREFETCH 2048
 #define load(p) _mm256_loadu_si256((const __m256i *)(p))
+#define store(p, v) _mm256_storeu_si256((__m256i *)(p), v)
+#define load_floats(p) _mm256_loadu_ps(p)
 #define broadcast(p) _mm256_set1_epi32(*(const int32_t *)(p))
 #define zero() _mm256_setzero_ps()
 #define low_half(pair) _mm256_and_si256(pair, _mm256_set1_epi8(15))

@@ -23,6 +23,8 @@ typedef __m512 floats_t;
 #define GROUPS 2
 #define PREFETCH 2048
 #define load(p) _mm512_loadu_si512(p)
+#define store(p, v) _mm512_storeu_si512(p, v)
+#define load_floats(p) _mm512_loadu_ps(p)
 #define broadcast(p) _mm512_set1_epi32(*(const int32_t *)(p))
 #define zero() _mm512_setzero_ps()
 #define low_half(pair) _mm512_and_si512(pair, _mm512_set1_epi8(15))

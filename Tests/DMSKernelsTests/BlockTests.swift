@@ -16,7 +16,7 @@ struct BlockTests {
       let source = RandomMatrix(rows, columns, type, &random)
       let (weights, owner) = withExtendedLifetime(source) { quantized(source.matrix, format) }
       defer { withExtendedLifetime(owner) {} }
-      let vectors = 19
+      let vectors = 31
       let x = random.floats(vectors * columns)
       let bias = random.floats(rows)
       let expected = try Self.run(weights, x, vectors, bias, .portable, threads: 1)
@@ -38,7 +38,7 @@ struct BlockTests {
         #expect(alone.map(\.bitPattern) == expected[vector * rows..<(vector + 1) * rows].map(\.bitPattern))
       }
       for instructions in InstructionSet.available {
-        for count in [1, 2, 5, vectors] {
+        for count in [1, 2, 5, 24, vectors] {
           let some = Array(x.prefix(count * columns))
           let ours = try Self.run(weights, some, count, bias, instructions, threads: 2)
           #expect(ours.map(\.bitPattern) == expected.prefix(count * rows).map(\.bitPattern), "\(instructions) \(count)")

@@ -73,7 +73,7 @@ struct RepackingTests {
       let source = GGMLMatrix(
         type, rows: rows, columns: columns, bytes: UnsafeRawBufferPointer(rebasing: owner.buffer[...]))
       let (weights, bytes) = try repacked(source)
-      let vectors = 19
+      let vectors = 31
       let x = random.floats(vectors * columns)
       let expected = try BlockTests.run(weights, x, vectors, [Float](repeating: 0, count: rows), .portable, threads: 1)
       let wide = FloatBuffer(columns)
@@ -93,7 +93,7 @@ struct RepackingTests {
         }
       }
       for instructions in InstructionSet.available {
-        for count in [1, 2, 5, 7, vectors] {
+        for count in [1, 2, 5, 7, 24, vectors] {
           let some = Array(x.prefix(count * columns))
           let ours = try BlockTests.run(
             weights, some, count, [Float](repeating: 0, count: rows), instructions, threads: 2)
