@@ -275,8 +275,8 @@ class Bench:
         is_file = job.weights.endswith(".gguf")
         model = ([self.model(job.weights.removesuffix(".gguf"))] if is_file
                  else ["--shape", str(folder), "--weights", job.weights])
-        command = [str(self.dms), "bench", "--json", *model, "--depth", ",".join(map(str, job.depths)), "--chains", str(job.chains), "--policy", job.policies,
-                   "--prompt", str(job.prompt), "--generate", str(job.generate), "--repetitions", str(job.repetitions),
+        command = [str(self.dms), "bench", "--json", *model, "--depth", ",".join(map(str, job.depths)),
+                   "--chains", str(job.chains), "--policy", job.policies, "--prompt", str(job.prompt), "--generate", str(job.generate), "--repetitions", str(job.repetitions),
                    "--threads", str(self.options.threads)]
         if "dms" in job.policies:
             command += ["--simulated-ratio", "8"]
