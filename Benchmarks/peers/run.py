@@ -276,8 +276,8 @@ class Bench:
         model = ([self.model(job.weights.removesuffix(".gguf"))] if is_file
                  else ["--shape", str(folder), "--weights", job.weights])
         command = [str(self.dms), "bench", "--json", *model, "--depth", ",".join(map(str, job.depths)),
-                   "--chains", str(job.chains), "--policy", job.policies, "--prompt", str(job.prompt), "--generate", str(job.generate), "--repetitions", str(job.repetitions),
-                   "--threads", str(self.options.threads)]
+                   "--chains", str(job.chains), "--policy", job.policies, "--prompt", str(job.prompt),
+                   "--generate", str(job.generate), "--repetitions", str(job.repetitions), "--threads", str(self.options.threads)]
         if "dms" in job.policies:
             command += ["--simulated-ratio", "8"]
         # Such settings force OpenBLAS's kernels for another processor, block sizes or threads upon dms.
