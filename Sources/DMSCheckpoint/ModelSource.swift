@@ -18,8 +18,6 @@ public struct ModelSource: Sendable {
   public let container: Container
   /// The decoder's shape.
   public let configuration: ModelConfiguration
-  /// Its tensors.
-  package let tensors: DecoderTensors
 
   /// Opens a model to compute with. Weights are mapped, not read.
   /// - Throws: `InputError` that names the file and what is missing, damaged or not supported.
@@ -38,7 +36,6 @@ public struct ModelSource: Sendable {
   private init(_ container: Container, _ configuration: ModelConfiguration) {
     self.container = container
     self.configuration = configuration
-    tensors = DecoderTensors(configuration)
   }
 
   /// Whether a path leads to a file, which a GGUF model is, and not to a folder.

@@ -30,6 +30,16 @@ extension BlockFormat {
     return numbers | ((pairs &>> UInt32(quad % 2 * 4 + quad / 4 * 2)) & 0x0303_0303) &<< 4
   }
 
+  /// The same of one row.
+  @inline(__always)
+  func numbers(_ block: UnsafeRawPointer, quad: Int, row: Int) -> UInt32 {
+    func word(_ place: Int) -> UInt32 { block.loadUnaligned(fromByteOffset: place + row * 4, as: UInt32.self) }
+    if bits == 8 { return word(quad * 64) }
+    let numbers = (word(quad % 4 * 64) >> (quad < 4 ? 0 : 4)) & 0x0F0F_0F0F
+    guard bits == 6 else { return numbers }
+    return numbers | ((word(256 + quad % 4 / 2 * 64) >> UInt32(quad % 2 * 4 + quad / 4 * 2)) & 0x0303_0303) << 4
+  }
+
   /// Writes what `numbers` reads, for one row: 32 bytes, four to a quad.
   @inline(__always)
   func store(_ quads: SIMD8<UInt32>, row: Int, to block: UnsafeMutableRawPointer) {
@@ -49,56 +59,71 @@ extension BlockFormat {
   }
 }
 
-/// The scales of a block for sixteen rows: one or two factors, or a factor and what a number 0 stands for.
-struct BlockFactors {
-  private(set) var first = SIMD16<Float>()
-  private(set) var second = SIMD16<Float>()
+/// The scales of a block: one or two factors, or a factor and what a number 0 stands for. `Row` is a number, or one for each of
+/// sixteen rows.
+struct BlockFactors<Row> {
+  let first: Row
+  let second: Row
+}
 
+extension BlockFactors<Float> {
   /// - Parameter scales: those of the group.
   @inline(__always)
-  init(_ format: BlockFormat, _ scales: UnsafeRawPointer, block: Int) {
+  init(_ format: BlockFormat, _ scales: UnsafeRawPointer, block: Int, row: Int) {
     let shared = scales + block / 8 * 320
     let bytes = shared + 64 + block % 8 * 32
-    for row in 0..<16 {
-      func half(_ place: UnsafeRawPointer) -> Float { float(f16: place.load(fromByteOffset: 2 * row, as: UInt16.self)) }
-      func byte(_ place: UnsafeRawPointer) -> UInt8 { place.load(fromByteOffset: row, as: UInt8.self) }
-      switch format {
-      case .q8, .q4: first[row] = float(bf16: scales.load(fromByteOffset: block * 32 + 2 * row, as: UInt16.self))
-      case .q8_0, .q4_0: first[row] = half(scales + block * 32)
-      case .q4_1: (first[row], second[row]) = (half(scales + block * 64), half(scales + block * 64 + 32))
-      case .q4_k, .q5_k:
-        first[row] = half(shared) * Float(byte(bytes))
-        second[row] = half(shared + 32) * Float(byte(bytes + 16))
-      case .q6_k:
-        first[row] = half(shared) * Float(Int8(bitPattern: byte(bytes)))
-        second[row] = half(shared) * Float(Int8(bitPattern: byte(bytes + 16)))
-      }
+    func half(_ place: UnsafeRawPointer) -> Float { float(f16: place.load(fromByteOffset: 2 * row, as: UInt16.self)) }
+    func byte(_ place: UnsafeRawPointer) -> UInt8 { place.load(fromByteOffset: row, as: UInt8.self) }
+    switch format {
+    case .q8, .q4:
+      self.init(first: float(bf16: scales.load(fromByteOffset: block * 32 + 2 * row, as: UInt16.self)), second: 0)
+    case .q8_0, .q4_0: self.init(first: half(scales + block * 32), second: 0)
+    case .q4_1: self.init(first: half(scales + block * 64), second: half(scales + block * 64 + 32))
+    case .q4_k, .q5_k:
+      self.init(first: half(shared) * Float(byte(bytes)), second: half(shared + 32) * Float(byte(bytes + 16)))
+    case .q6_k:
+      self.init(
+        first: half(shared) * Float(Int8(bitPattern: byte(bytes))),
+        second: half(shared) * Float(Int8(bitPattern: byte(bytes + 16))))
     }
   }
 
-  /// What a number of a row stands for.
-  func value(_ number: Int, _ format: BlockFormat, row: Int, column: Int) -> Float {
-    let number = Float(number - format.offset)
+  /// What a number stands for.
+  func value(_ number: UInt8, _ format: BlockFormat, column: Int) -> Float {
+    let number = Float(Int(number) - format.offset)
     switch format {
-    case .q8, .q4, .q8_0, .q4_0: return first[row] * number
-    case .q6_k: return (column < 16 ? first : second)[row] * number
-    case .q4_1: return first[row] * number + second[row]
-    case .q4_k, .q5_k: return first[row] * number - second[row]
+    case .q8, .q4, .q8_0, .q4_0: return first * number
+    case .q6_k: return (column < 16 ? first : second) * number
+    case .q4_1: return first * number + second
+    case .q4_k, .q5_k: return first * number - second
     }
+  }
+}
+
+extension BlockFactors<SIMD16<Float>> {
+  /// - Parameter scales: those of the group.
+  @inline(__always)
+  init(_ format: BlockFormat, _ scales: UnsafeRawPointer, block: Int) {
+    var (first, second) = (SIMD16<Float>(), SIMD16<Float>())
+    for row in 0..<16 {
+      let one = BlockFactors<Float>(format, scales, block: block, row: row)
+      (first[row], second[row]) = (one.first, one.second)
+    }
+    self.init(first: first, second: second)
   }
 }
 
 /// Writes a row of a matrix as fp32 `[columns]`: an embedding.
 public func widen(_ weights: BlockMatrix, row: Int, to out: UnsafeMutablePointer<Float>) {
-  let (group, lane) = (row / BlockFormat.rowsPerGroup, row % BlockFormat.rowsPerGroup)
+  let (format, group, lane) = (weights.format, row / BlockFormat.rowsPerGroup, row % BlockFormat.rowsPerGroup)
   let scales = weights.scales + group * weights.groupScaleBytes
   for block in 0..<weights.columnBlocks {
-    let bytes = weights.blocks + (group * weights.columnBlocks + block) * weights.format.blockBytes
-    let factors = BlockFactors(weights.format, scales, block: block)
+    let bytes = weights.blocks + (group * weights.columnBlocks + block) * format.blockBytes
+    let factors = BlockFactors<Float>(format, scales, block: block, row: lane)
     for column in 0..<min(32, weights.columns - block * 32) {
-      let four = weights.format.numbers(bytes, quad: column / 4)[lane]
-      let number = Int(four >> UInt32(column % 4 * 8) & 0xFF)
-      out[block * 32 + column] = factors.value(number, weights.format, row: lane, column: column)
+      let four = format.numbers(bytes, quad: column / 4, row: lane)
+      let number = UInt8(truncatingIfNeeded: four >> UInt32(column % 4 * 8))
+      out[block * 32 + column] = factors.value(number, format, column: column)
     }
   }
 }

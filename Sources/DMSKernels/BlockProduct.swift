@@ -119,7 +119,7 @@ public struct BlockProduct: ParallelWork {
         for block in 0..<blocks {
           let place = vector * blocks + block
           let bytes = UnsafeRawPointer(w.blocks + (group * blocks + block) * format.blockBytes)
-          let factors = BlockFactors(format, scales, block: block)
+          let factors = BlockFactors<SIMD16<Float>>(format, scales, block: block)
           let (numbers, scale) = (x.numbers + place * 32, x.scales[place])
           switch format {
           case .q8, .q4, .q8_0, .q4_0: sums += dot(bytes, 0..<8, numbers) * (factors.first * scale)

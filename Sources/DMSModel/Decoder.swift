@@ -58,9 +58,9 @@ public final class Decoder: @unchecked Sendable {
     self.model = model
     configuration = shape
     weightFormat = try options.weights.resolved(for: shape, storedIn: model?.path)
-    var isFile = false
-    if case .file? = model?.container { isFile = true }
-    if isFile, weightFormat == .asStored, options.arithmetic == .fast {
+    var repacks = false
+    if case .file? = model?.container { repacks = weightFormat == .asStored && options.arithmetic == .fast }
+    if repacks {
       try MemoryLimits.require(
         model?.weightBytes ?? 0, for: "memory for weights in the order that fast products read",
         remedy: "use --arithmetic exact, which maps them")
@@ -72,10 +72,10 @@ public final class Decoder: @unchecked Sendable {
         remedy: "use --weights q4, or write them once with dms quantize")
     }
     let conversion = WeightConversion(
-      weightFormat, repacks: isFile && options.arithmetic == .fast && weightFormat == .asStored, pool: machine.pool,
+      weightFormat, repacks: repacks, pool: machine.pool,
       total: model?.parameters ?? shape.parameters, progress: options.progress)
     weights = try DecoderWeights(
-      WeightSource(shape, model, conversion, keepsBorrowed: weightFormat.blocks != nil || conversion.repacks))
+      WeightSource(shape, model, conversion, keepsBorrowed: weightFormat.blocks != nil || repacks))
     arithmetic = weights.hasBlocks ? options.arithmetic : .exact
     // Norms and biases are counted in the total, and not converted.
     if weightFormat != .asStored, shape.blocks == nil { options.progress?(1) }

@@ -44,18 +44,17 @@ public struct GGUFConversion {
     let conversion = WeightConversion(.asStored, pool: machine.pool, total: 0, progress: nil)
     let source = WeightSource(model.configuration, model, conversion, keepsBorrowed: true)
     let factors = model.configuration.frequencyFactors()
-    var tensors = try source.tensors.all.map { tensor in
-      GGUFWriter.Declaration(tensor.ggufName, try type(of: tensor, in: source), tensor.shape)
-    }
+    let types = try source.tensors.all.map { try type(of: $0, in: source) }
+    var tensors = zip(source.tensors.all, types).map { GGUFWriter.Declaration($0.ggufName, $1, $0.shape) }
     if let factors { tensors.insert(.init("rope_freqs.weight", .f32, [factors.count]), at: 1) }
     let keys = try model.ggufKeys(type)
     let writer = try GGUFWriter(path: path, keys: keys, tensors: tensors)
     try factors?.withUnsafeBytes { try writer.write($0, to: "rope_freqs.weight") }
     let total = source.tensors.all.reduce(0) { $0 + $1.shape.reduce(1, *) }
     var done = 0
-    for tensor in source.tensors.all {
+    for (tensor, type) in zip(source.tensors.all, types) {
       if isCancelled() { throw CancellationError() }
-      try write(tensor, try type(of: tensor, in: source), source, model, to: writer)
+      try write(tensor, type, source, model, to: writer)
       done += tensor.shape.reduce(1, *)
       progress?(Double(done) / Double(max(1, total)))
     }
@@ -82,7 +81,7 @@ public struct GGUFConversion {
   private func write(
     _ tensor: DecoderTensor, _ type: GGMLType, _ source: WeightSource, _ model: ModelSource, to writer: GGUFWriter
   ) throws {
-    var (weights, owner): (Weights, OwnedBytes?)
+    let (weights, owner): (Weights, OwnedBytes?)
     if tensor.use == .borrowed {
       guard let rows = try source.borrowedRows(tensor.layer) else { return }
       (weights, owner) = (rows, nil)

@@ -43,6 +43,8 @@ struct GGUFConversionTests {
     #expect(ours.retained == expected.retained && ours.decisionLogits == expected.decisionLogits)
   }
 
+  /// At least twice the largest errors of these random models: 0.047 in Q8_0, 0.033 in BF16, 0.0045 in F16. That blocks are right to the
+  /// byte is another test's affair; a tensor that is missed or mixed up errs by as much as the logits themselves.
   @Test(arguments: Fixture.all, [(WeightFormat.q8, Float(0.1)), (.bf16, 0.1), (.f16, 0.01)])
   func roundedWeightsErrByTheirRounding(fixture: Fixture, format: (WeightFormat, Float)) throws {
     let ids = try #require(fixture.integers("input_ids"))

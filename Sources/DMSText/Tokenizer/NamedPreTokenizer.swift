@@ -12,6 +12,12 @@ struct NamedPreTokenizer {
   /// Whether BOS stands before a text where the file does not say.
   var addsBOS = false
 
+  /// A name of each way that is told apart here, the frequent ones first.
+  static let names = [
+    "qwen2", "llama-bpe", "smollm", "gpt-2", "tekken", "gpt-4o", "deepseek-llm", "deepseek-coder", "deepseek-v3",
+    "qwen35", "command-r", "falcon", "olmo", "stablelm2", "dbrx", "default",
+  ]
+
   init(_ name: String, _ source: String) throws {
     switch name {
     case "qwen2", "deepseek-r1-qwen":

@@ -12,12 +12,6 @@ extension Tokenizer {
 }
 
 extension TokenizerTables {
-  /// Ways of splitting that have a name in GGUF files, the frequent ones first.
-  private static let names = [
-    "qwen2", "llama-bpe", "smollm", "gpt-2", "tekken", "gpt-4o", "deepseek-llm", "deepseek-coder", "deepseek-v3",
-    "qwen35", "command-r", "falcon", "olmo", "stablelm2", "dbrx", "default",
-  ]
-
   /// Texts that tell ways of splitting apart.
   private static let probes = [
     "I'm  HERE, you'LL see\n\n  \n x\t\ty 1234567 3.14 a1b22c333 été e\u{301}te \u{1F600}\u{1F680} 你好 世界 こんにちは",
@@ -85,7 +79,7 @@ extension TokenizerTables {
   }
 
   private mutating func chooseName(_ tokenizer: Tokenizer, _ source: String) throws {
-    for name in Self.names {
+    for name in NamedPreTokenizer.names {
       model = .byteLevel(preTokenizer: name)
       if try gives(tokenizer, source) { return }
     }
