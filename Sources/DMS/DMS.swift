@@ -13,6 +13,7 @@
 @_exported import enum DMSKernels.InstructionSet
 @_exported import enum DMSKernels.KVType
 @_exported import class DMSKernels.Machine
+@_exported import enum DMSKernels.ProductType
 @_exported import struct DMSPlatform.InputError
 @_exported import enum DMSPlatform.MemoryAccounting
 @_exported import class DMSPlatform.MemoryBandwidth

@@ -55,7 +55,7 @@ public struct ModelConfiguration: Sendable, Equatable {
   public private(set) var dms: DMSSettings?
 
   /// The same decoder, to be taught to forget, or to be taught otherwise.
-  package func taught(_ settings: DMSSettings?) -> ModelConfiguration {
+  public func taught(_ settings: DMSSettings?) -> ModelConfiguration {
     var taught = self
     taught.dms = settings
     return taught

@@ -67,17 +67,6 @@ public struct MatrixProduct: ParallelWork {
   }
 }
 
-/// C = α A B, or the same added to C, with either factor transposed: `[m, k] × [k, n]`, row-major with the given strides.
-package func multiply(
-  _ m: Int, _ n: Int, _ k: Int, _ a: UnsafePointer<Float>, _ aStride: Int, transposedA: Bool = false,
-  _ b: UnsafePointer<Float>, _ bStride: Int, transposed: Bool, _ c: UnsafeMutablePointer<Float>, _ cStride: Int,
-  accumulating: Bool, alpha: Float = 1
-) {
-  cblas_sgemm(
-    CblasRowMajor, transposedA ? CblasTrans : CblasNoTrans, transposed ? CblasTrans : CblasNoTrans, blasint(m),
-    blasint(n), blasint(k), alpha, a, blasint(aStride), b, blasint(bStride), accumulating ? 1 : 0, c, blasint(cStride))
-}
-
 /// Tells OpenBLAS to stay on the calling thread: the parallelism is ours. The setting is the process's; call it once before
 /// the first product.
 public func useOneBLASThread() { openblas_set_num_threads(1) }

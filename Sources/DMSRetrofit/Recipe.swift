@@ -2,6 +2,7 @@
 
 import DMSCheckpoint
 import DMSEvaluation
+import DMSKernels
 import DMSPlatform
 import DMSTensor
 import DMSText
@@ -106,6 +107,8 @@ public struct Recipe: Sendable {
   public let tokensAtOnce: Int
   /// Whether activations are computed anew in the backward.
   public let recomputes: Bool
+  /// What the factors of matrix products are rounded to; sums and everything else are fp32.
+  public let products: ProductType
   /// Steps between checkpoints, and between evaluations; 0 for none but the last.
   public let checkpointEvery: Int
   /// Steps between evaluations; 0 for none but the last.
@@ -195,7 +198,7 @@ public struct Recipe: Sendable {
     let reader = try ConfigurationReader(json, source: source, remedy: "see the recipes in Models/recipes")
     try reader.refuseUnknownKeys([
       "about", "kind", "seed", "stages", "data", "rate", "optimizer", "divergence", "tokens_at_once", "recompute",
-      "checkpoint_every", "evaluate_every", "evaluation_sequences", "eviction", "fade_steps", "weights",
+      "checkpoint_every", "evaluate_every", "evaluation_sequences", "eviction", "fade_steps", "weights", "products",
     ])
     seed = UInt64(try reader.integer("seed", in: 0...Int.max) ?? 0)
     let data = try (reader.required("data", reader.objects("data"))).map(Data.init)
@@ -220,6 +223,7 @@ public struct Recipe: Sendable {
     let longest = stages.reduce(0) { max($0, $1.length) }
     tokensAtOnce = max(longest, try reader.integer("tokens_at_once", in: 1...(1 << 24)) ?? 4096)
     recomputes = try reader.bool("recompute") ?? false
+    products = try reader.choice("products") ?? .f32
     checkpointEvery = try reader.integer("checkpoint_every", in: 0...(1 << 30)) ?? 100
     evaluateEvery = try reader.integer("evaluate_every", in: 0...(1 << 30)) ?? 0
     evaluationSequences = try reader.integer("evaluation_sequences", in: 1...(1 << 20)) ?? 32

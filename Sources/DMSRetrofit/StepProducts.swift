@@ -1,4 +1,4 @@
-// The matrix products of a step and nothing else: what OpenBLAS alone needs, beside which a step's own time is measured.
+// The matrix products of a step and nothing else: what they alone need, beside which a step's own time is measured.
 //
 // N rows · C hidden · P = (H + 2G) D · F MLP size · V vocabulary
 
@@ -17,6 +17,7 @@ public final class StepProducts {
   private let distils: Bool
   private let recomputes: Bool
   private let trains: TrainableSet
+  private let products: ProductType
   private let x: FloatBuffer
   private let y: FloatBuffer
   private let weights: FloatBuffer
@@ -27,7 +28,7 @@ public final class StepProducts {
   /// - Parameter batch: of few enough rows to go through the decoder at once.
   public init(
     _ shape: ModelConfiguration, _ batch: TokenBatch, distils: Bool, recomputes: Bool, trains: TrainableSet,
-    on machine: Machine
+    products: ProductType, on machine: Machine
   ) {
     self.shape = shape
     self.batch = batch
@@ -35,6 +36,7 @@ public final class StepProducts {
     self.distils = distils
     self.recomputes = recomputes
     self.trains = trains
+    self.products = products
     let sizes = LayerSizes(shape)
     let held = LossHead.rowsHeld(rows: batch.rows, vocabulary: shape.vocabulary) * shape.vocabulary
     let widest = max(shape.hidden, sizes.projected, 2 * shape.intermediate)
@@ -55,7 +57,7 @@ public final class StepProducts {
     let maps = [
       (sizes.projected, shape.hidden), (shape.hidden, sizes.queries), (2 * shape.intermediate, shape.hidden),
       (shape.hidden, shape.intermediate),
-    ].map { LinearMap(weights: weights.base, bias: nil, outputs: $0.0, inputs: $0.1) }
+    ].map { LinearMap(weights: weights.base, bias: nil, outputs: $0.0, inputs: $0.1, products: products) }
     for _ in 0..<shape.layers {
       for _ in 0..<1 + (distils ? 1 : 0) + (recomputes ? 1 : 0) {
         for map in maps { map.forward(x.base, rows: batch.rows, to: y.base, pool) }
@@ -64,7 +66,9 @@ public final class StepProducts {
       for map in maps { backward(map, batch.rows) }
       attention(isBackward: true)
     }
-    let head = LinearMap(weights: weights.base, bias: nil, outputs: shape.vocabulary, inputs: shape.hidden)
+    let head = LinearMap(
+      weights: weights.base, bias: nil, outputs: shape.vocabulary, inputs: shape.hidden,
+      products: products)
     let step = LossHead.rowsHeld(rows: batch.rows, vocabulary: shape.vocabulary)
     for first in stride(from: 0, to: batch.rows, by: step) {
       let rows = min(step, batch.rows - first)
@@ -91,11 +95,18 @@ public final class StepProducts {
       for first in stride(from: 0, to: tokens, by: block) {
         let rows = min(block, tokens - first) * group
         let seen = first + min(block, tokens - first)
-        func scores() { multiply(rows, seen, dim, q, dim, k, dim, transposed: true, p, seen, accumulating: false) }
-        func sums() { multiply(rows, dim, seen, p, seen, k, dim, transposed: false, out, dim, accumulating: false) }
+        func scores() {
+          multiply(
+            rows, seen, dim, q, dim, k, dim, transposed: true, p, seen, accumulating: false, in: products)
+        }
+        func sums() {
+          multiply(
+            rows, dim, seen, p, seen, k, dim, transposed: false, out, dim, accumulating: false, in: products)
+        }
         func transposedSums() {
           multiply(
-            seen, dim, rows, p, seen, transposedA: true, q, dim, transposed: false, out, dim, accumulating: false)
+            seen, dim, rows, p, seen, transposedA: true, q, dim, transposed: false, out, dim, accumulating: false,
+            in: products)
         }
         scores()
         sums()

@@ -26,6 +26,7 @@ public final class TrainingDecoder {
   let pool: ThreadPool
   /// The most rows of a batch.
   let capacity: Int
+  private let products: ProductType
   /// Whether a layer's activations are computed anew when its backward needs them.
   let recomputes: Bool
   private let buffers: DecoderBuffers<FloatBuffer>
@@ -35,10 +36,15 @@ public final class TrainingDecoder {
 
   /// - Parameters:
   ///   - trains: whether there will be a backward; without, all layers share their activations.
-  public init(_ shape: ModelConfiguration, capacity: Int, trains: Bool, recomputes: Bool, on machine: Machine) {
+  ///   - products: what the factors of matrix products are rounded to.
+  public init(
+    _ shape: ModelConfiguration, capacity: Int, trains: Bool, recomputes: Bool, products: ProductType = .f32,
+    on machine: Machine
+  ) {
     self.shape = shape
     pool = machine.pool
     self.capacity = capacity
+    self.products = products
     self.recomputes = trains && recomputes
     buffers = DecoderBuffers(shape, rows: capacity, trains: trains, recomputes: recomputes, FloatBuffer.init)
     documents = Self.documents(shape, longest: 0, threads: pool.count, FloatBuffer.init)
@@ -58,7 +64,7 @@ public final class TrainingDecoder {
     _ shape: ModelConfiguration, longest: Int, threads: Int, _ make: (Int) -> Buffer
   ) -> DocumentBuffers<Buffer> {
     DocumentBuffers(
-      longest: longest, headDim: shape.headDim, scratch: attention(shape, window: nil).scratch(longest: longest),
+      longest: longest, headDim: shape.headDim, scratch: attention(shape, window: nil, .f32).scratch(longest: longest),
       threads: threads, make)
   }
 
@@ -251,7 +257,8 @@ public final class TrainingDecoder {
       RMSNorm(gain: base + place, epsilon: shape.normEpsilon, size: size)
     }
     func map(_ place: Int, _ bias: Int?, _ outputs: Int, _ inputs: Int) -> LinearMap {
-      LinearMap(weights: base + place, bias: bias.map { base + $0 }, outputs: outputs, inputs: inputs)
+      LinearMap(
+        weights: base + place, bias: bias.map { base + $0 }, outputs: outputs, inputs: inputs, products: products)
     }
     return Maps(
       inputNorm: norm(places.inputNorm, shape.hidden),
@@ -295,11 +302,13 @@ public final class TrainingDecoder {
   }
 
   private func attention(_ mode: EvictionMode) -> Attention {
-    Self.attention(shape, window: mode.decides ? shape.dms?.window : nil)
+    Self.attention(shape, window: mode.decides ? shape.dms?.window : nil, products)
   }
 
-  private static func attention(_ shape: ModelConfiguration, window: Int?) -> Attention {
-    Attention(kvHeads: shape.kvHeads, group: shape.heads / shape.kvHeads, headDim: shape.headDim, window: window)
+  private static func attention(_ shape: ModelConfiguration, window: Int?, _ products: ProductType) -> Attention {
+    Attention(
+      kvHeads: shape.kvHeads, group: shape.heads / shape.kvHeads, headDim: shape.headDim, window: window,
+      products: products)
   }
 
   private func attentionInputs(

@@ -25,6 +25,7 @@ public struct TrainingEstimate {
   public let operations: Double
   /// Tokens, if every sequence is full.
   public let tokens: Int
+  private let products: ProductType
   private let machine: Machine
 
   /// The program itself, its data and its stacks.
@@ -39,6 +40,7 @@ public struct TrainingEstimate {
     let layout = ParameterLayout(taught)
     let parts = TrainableParts(layout, recipe.trains)
     self.machine = machine
+    products = recipe.products
     let distils = recipe.divergence != nil
     parameters = Parameters.bytes(layout)
     teacher = recipe.copiesTeacher ? Parameters.bytes(layout) : 0
@@ -71,7 +73,7 @@ public struct TrainingEstimate {
         let a = buffers[worker].base
         multiply(
           rows, size, size, a, size, a + rows * size, size, transposed: true, a + 2 * rows * size, size,
-          accumulating: false)
+          accumulating: false, in: products)
       }
     }
     multiplyAll()

@@ -137,7 +137,7 @@ public final class TrainingRun {
     }
     let step = TrainingStep(
       parameters, trains: parts, teacher: teacher, capacity: recipe.tokensAtOnce, recomputes: recipe.recomputes,
-      on: machine)
+      products: recipe.products, on: machine)
     if let warning = data.warning(recipe) { onEvent(.warning(warning)) }
     let clock = ContinuousClock()
     var saved = state.step

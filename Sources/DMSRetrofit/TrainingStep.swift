@@ -62,23 +62,28 @@ public final class TrainingStep {
   private let teacher: TrainingDecoder?
   private let teacherOf: Teacher?
   private let logits: Logits<FloatBuffer>
+  private let products: ProductType
   private var capacity: Int { student.capacity }
   private var shape: ModelConfiguration { student.shape }
 
   /// - Parameters:
   ///   - capacity: the most rows that go through the decoder at once; no sequence may be longer.
   ///   - teacher: for distillation; `nil` trains on the next tokens.
+  ///   - products: what the factors of matrix products are rounded to, forward and backward, the teacher's too.
   public init(
     _ parameters: Parameters, trains: TrainableParts, teacher: Teacher?, capacity: Int, recomputes: Bool,
-    on machine: Machine
+    products: ProductType = .f32, on machine: Machine
   ) {
     let shape = parameters.layout.shape
     self.parameters = parameters
+    self.products = products
     gradients = Gradients(trains)
-    student = TrainingDecoder(shape, capacity: capacity, trains: true, recomputes: recomputes, on: machine)
+    student = TrainingDecoder(
+      shape, capacity: capacity, trains: true, recomputes: recomputes, products: products, on: machine)
     teacherOf = teacher
     self.teacher = teacher.map { _ in
-      TrainingDecoder(shape, capacity: capacity, trains: false, recomputes: false, on: machine)
+      TrainingDecoder(
+        shape, capacity: capacity, trains: false, recomputes: false, products: products, on: machine)
     }
     logits = Logits(shape, rows: capacity, distils: teacher != nil, FloatBuffer.init)
   }
@@ -207,6 +212,6 @@ public final class TrainingStep {
   private func headMap(_ parameters: Parameters) -> LinearMap {
     LinearMap(
       weights: parameters.values.base + parameters.layout.head, bias: nil, outputs: shape.vocabulary,
-      inputs: shape.hidden)
+      inputs: shape.hidden, products: products)
   }
 }

@@ -32,7 +32,7 @@ struct LawTests {
     decoder.forward(batch, parameters, evicts ? .hard : .off(zeroesBorrowed: shape.dms != nil))
     let head = LinearMap(
       weights: parameters.values.base + parameters.layout.head, bias: nil, outputs: shape.vocabulary,
-      inputs: shape.hidden)
+      inputs: shape.hidden, products: .f32)
     let logits = FloatBuffer(batch.rows * shape.vocabulary)
     head.forward(decoder.hidden, rows: batch.rows, to: logits.base, machine.pool)
     let found = (0..<logits.count).map { logits.base[$0] }

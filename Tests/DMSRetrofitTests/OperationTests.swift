@@ -47,7 +47,7 @@ final class OperationTests {
     let arguments = [numbers(rows * inputs, 1), numbers(outputs * inputs, 2), numbers(outputs, 3)]
     let (x, w, b) = (buffer(arguments[0]), buffer(arguments[1]), buffer(arguments[2]))
     let c = numbers(rows * outputs, 4)
-    let map = LinearMap(weights: w.base, bias: b.base, outputs: outputs, inputs: inputs)
+    let map = LinearMap(weights: w.base, bias: b.base, outputs: outputs, inputs: inputs, products: .f32)
     let y = room(rows * outputs)
     map.forward(x.base, rows: rows, to: y.base, pool)
     let twin = Twins.linear(rows: rows, inputs: inputs, outputs: outputs)
@@ -69,7 +69,7 @@ final class OperationTests {
     let arguments = [numbers(rows * inputs, 1), numbers(outputs * inputs, 2), numbers(outputs, 3)]
     let (x, w, dy) = (buffer(arguments[0]), buffer(arguments[1]), buffer(numbers(rows * outputs, 4)))
     let part = room(2 * inputs)
-    LinearMap(weights: w.base, bias: nil, outputs: outputs, inputs: inputs).backward(
+    LinearMap(weights: w.base, bias: nil, outputs: outputs, inputs: inputs, products: .f32).backward(
       dy.base, x.base, rows: rows, toWeights: [GradientRun(first: 3, count: 2, gradient: part.base)], pool)
     let all = Twins.gradients(
       Twins.linear(rows: rows, inputs: inputs, outputs: outputs), arguments, numbers(rows * outputs, 4))
@@ -209,7 +209,7 @@ final class OperationTests {
       buffer(arguments[0]), buffer(arguments[1]), buffer(arguments[2]), buffer(arguments[3])
     )
     let operation = Attention(
-      kvHeads: shape.kvHeads, group: shape.group, headDim: dim, window: way.window)
+      kvHeads: shape.kvHeads, group: shape.group, headDim: dim, window: way.window, products: .f32)
     let inputs = Attention.Inputs(
       queries: queries.base, keys: keys.base, values: values.base, valueStride: shape.kvHeads * dim,
       bias: way.window == nil ? nil : UnsafePointer(bias.base), rows: rows, documents: documents)
@@ -278,7 +278,7 @@ final class OperationTests {
     let (vocabulary, targets) = (19, [3, -1, 0, 18].map(Int32.init))
     let identity = room(vocabulary * vocabulary)
     for index in 0..<vocabulary { identity.base[index * vocabulary + index] = 1 }
-    let map = LinearMap(weights: identity.base, bias: nil, outputs: vocabulary, inputs: vocabulary)
+    let map = LinearMap(weights: identity.base, bias: nil, outputs: vocabulary, inputs: vocabulary, products: .f32)
     var batch = TokenBatch()
     batch.append([Document(ids: [0, 0, 0, 0], targets: targets)])
     let count = targets.count * vocabulary

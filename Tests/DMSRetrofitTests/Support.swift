@@ -53,7 +53,9 @@ struct TrainingFixture: CustomTestStringConvertible {
     }
   }
 
-  func step(recomputes: Bool, threads: Int, sequences: Int) throws -> TrainingStep {
+  func step(
+    recomputes: Bool, threads: Int, sequences: Int, products: ProductType = .f32
+  ) throws -> TrainingStep {
     let checkpoint = try Checkpoint(folder: folder)
     let layout = ParameterLayout(checkpoint.configuration)
     let parameters = try Parameters(layout, from: checkpoint)
@@ -61,7 +63,7 @@ struct TrainingFixture: CustomTestStringConvertible {
     let capacity = min(batch.rows, sequences * batch.longestDocument)
     return try TrainingStep(
       parameters, trains: TrainableParts(layout, .full), teacher: Teacher(parameters.copy(), zeroesBorrowed: true),
-      capacity: capacity, recomputes: recomputes, on: Machine(threads: threads))
+      capacity: capacity, recomputes: recomputes, products: products, on: Machine(threads: threads))
   }
 
   var testDescription: String { name }

@@ -8,6 +8,7 @@
 
 #include "attention.h"
 #include "blocks.h"
+#include "products.h"
 
 // Sleeps while *word == expected (Linux futex, private to the process). May wake for no reason: callers loop.
 void dms_futex_wait(const void *word, uint32_t expected);

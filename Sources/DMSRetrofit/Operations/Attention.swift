@@ -17,6 +17,7 @@ struct Attention {
   let headDim: Int
   /// `nil`: nothing leaves.
   let window: Int?
+  let products: ProductType
 
   /// Queries of a block, times R rows of scores.
   static let block = 64
@@ -65,7 +66,7 @@ struct Attention {
         multiply(
           count * group, headDim, keys, scores, keys, values(inputs, place), inputs.valueStride, transposed: false,
           sums,
-          headDim, accumulating: false)
+          headDim, accumulating: false, in: products)
         for row in 0..<count * group {
           let (out, sum) = (self.row(output, place, first, row), sums + row * headDim)
           for channel in 0..<headDim { out[channel] = sum[channel] * shares[row] }
@@ -102,7 +103,7 @@ struct Attention {
         }
         multiply(
           rows, seen, headDim, dOut, headDim, values(inputs, place), inputs.valueStride, transposed: true, dp, seen,
-          accumulating: false)
+          accumulating: false, in: products)
         for row in 0..<rows {
           let visible = first + row / group + 1
           let inner = dot(dOut + row * headDim, self.row(output, place, first, row), headDim)
@@ -115,13 +116,13 @@ struct Attention {
         }
         multiply(
           seen, headDim, rows, p, seen, transposedA: true, dOut, headDim, transposed: false, dValue, inputs.valueStride,
-          accumulating: true)
+          accumulating: true, in: products)
         multiply(
           rows, headDim, seen, dp, seen, keys, headDim, transposed: false,
-          dQueries + (head + first) * group * headDim, headDim, accumulating: false, alpha: scale)
+          dQueries + (head + first) * group * headDim, headDim, accumulating: false, alpha: scale, in: products)
         multiply(
           seen, headDim, rows, dp, seen, transposedA: true, queries + first * group * headDim, headDim,
-          transposed: false, dKey, headDim, accumulating: true, alpha: scale)
+          transposed: false, dKey, headDim, accumulating: true, alpha: scale, in: products)
       }
     }
   }
@@ -158,7 +159,8 @@ struct Attention {
     let (head, keys) = (place.kvHead * inputs.rows + place.first, first + count)
     multiply(
       count * group, keys, headDim, inputs.queries + (head + first) * group * headDim, headDim,
-      inputs.keys + head * headDim, headDim, transposed: true, scores, keys, accumulating: false, alpha: scale)
+      inputs.keys + head * headDim, headDim, transposed: true, scores, keys, accumulating: false, alpha: scale,
+      in: products)
     guard let window, let bias = inputs.bias.map({ $0 + head }) else { return }
     for row in 0..<count * group {
       let out = scores + row * keys

@@ -1,4 +1,4 @@
-// Y = X Wᵀ + b, by OpenBLAS on fixed tiles, each by one thread.
+// Y = X Wᵀ + b, on fixed tiles, each by one thread.
 //
 // N rows · K inputs · O outputs
 //
@@ -12,6 +12,7 @@ struct LinearMap {
   let bias: UnsafePointer<Float>?  // [O]
   let outputs: Int
   let inputs: Int
+  let products: ProductType
 
   private static let rowsPerTask = 256
   private static let outputsPerTask = 1024
@@ -29,7 +30,7 @@ struct LinearMap {
       multiply(
         rows.count, columns.count, inputs, x + rows.lowerBound * inputs, inputs, weights + columns.lowerBound * inputs,
         inputs, transposed: true, y + rows.lowerBound * outputs + columns.lowerBound, outputs,
-        accumulating: accumulating || bias != nil)
+        accumulating: accumulating || bias != nil, in: products)
     }
   }
 
@@ -37,7 +38,8 @@ struct LinearMap {
     tiles(rows, inputs, pool) { rows, columns in
       multiply(
         rows.count, columns.count, outputs, dy + rows.lowerBound * outputs, outputs, weights + columns.lowerBound,
-        inputs, transposed: false, dx + rows.lowerBound * inputs + columns.lowerBound, inputs, accumulating: false)
+        inputs, transposed: false, dx + rows.lowerBound * inputs + columns.lowerBound, inputs, accumulating: false,
+        in: products)
     }
   }
 
@@ -53,7 +55,7 @@ struct LinearMap {
       multiply(
         min(Self.weightRowsPerTask, run.count - first), inputs, rows, dy + run.first + first, outputs,
         transposedA: true,
-        x, inputs, transposed: false, run.gradient + first * inputs, inputs, accumulating: true)
+        x, inputs, transposed: false, run.gradient + first * inputs, inputs, accumulating: true, in: products)
     }
   }
 
