@@ -64,6 +64,7 @@ let package = Package(
     .testTarget(name: "DMSTextTests", dependencies: ["DMSText", "DMSPlatform"]),
     .testTarget(
       name: "DMSCheckpointTests", dependencies: ["DMSCheckpoint", "DMSPlatform", "DMSTensor", "DMSText"]),
+    .testTarget(name: "DMSCacheTests", dependencies: ["DMSCache", "DMSKernels", "DMSPlatform"]),
     .testTarget(
       name: "DMSModelTests",
       dependencies: ["DMSModel", "DMSPlatform", "DMSTensor", "DMSKernels", "DMSCheckpoint", "DMSCache"]),

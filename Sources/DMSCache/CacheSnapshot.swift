@@ -24,8 +24,9 @@ extension SequenceCache {
     return (keys, values)
   }
 
-  /// The eviction state: which slot each recent token has, and which of them will go. Empty for a cache that keeps all.
-  package var evictionState: [UInt32] { eviction?.state ?? [] }
+  /// The eviction state: which slot each recent token has, and which of them will go; under a cap also what may have to.
+  /// Empty for a cache that keeps all.
+  package var evictionState: [UInt32] { eviction?.state ?? capped?.state ?? [] }
 
   /// Fills an empty cache with what another one exported.
   ///
@@ -38,7 +39,9 @@ extension SequenceCache {
     precondition(tokensSeen == 0, "only an empty cache is filled")
     func unfit(_ what: String) -> InputError { InputError("the saved cache does not fit: \(what)") }
     guard (0...capacity).contains(count) else { throw unfit("\(count) tokens for a context of \(capacity)") }
-    guard evictionState.count == eviction?.ring.count ?? 0 else { throw unfit("its eviction state has another size") }
+    guard evictionState.count == eviction?.ring.count ?? 0 || capped != nil else {
+      throw unfit("its eviction state has another size")
+    }
     let (kvHeads, width) = (slots.pool.kvHeads, layout.vectorBytes)
     for index in 0..<slots.heads {
       let bytes = try head(index / kvHeads, index % kvHeads)
@@ -62,6 +65,9 @@ extension SequenceCache {
       try eviction?.check(evictionState, head: index, slots: live, tokensSeen: count)
     }
     _ = eviction?.ring.update(from: evictionState)
+    guard capped?.restore(evictionState, liveTokens: { slots.slots[$0] }, tokensSeen: count) ?? true else {
+      throw unfit("its eviction state is damaged")
+    }
     tokensSeen = count
   }
 }

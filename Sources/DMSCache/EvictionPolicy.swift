@@ -8,6 +8,9 @@ public enum EvictionPolicy: Sendable, Equatable {
   /// forgets them `window` tokens later. With `shift` 1 the next token brings the decision about a token, with 0 the
   /// token itself.
   case delayed(window: Int, shift: Int)
+  /// The same, and no head holds more tokens than the cap: where more would stay, the one outside the window goes that its
+  /// head came nearest to forgetting.
+  case capped(window: Int, shift: Int, TokenCap)
   /// Sliding-window attention, by layer: each keeps its last `windows[layer]` tokens, or all where that is `nil`.
   case sliding(windows: [Int?])
 }

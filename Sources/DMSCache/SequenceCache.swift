@@ -21,6 +21,7 @@ public final class SequenceCache {
   package private(set) var isWhole = true
   let slots: SlotStore
   var eviction: DelayedEviction?
+  var capped: CappedEviction?
   /// By layer; empty if none slides.
   let windows: [SlidingWindow?]
   private var keysRead = 0
@@ -44,6 +45,13 @@ public final class SequenceCache {
         remedy: "use a smaller --context")
       eviction = DelayedEviction(window: window, shift: shift, heads: slots.heads)
     }
+    if case .capped(let window, let shift, let cap) = policy {
+      let window = min(window, capacity)
+      try MemoryLimits.require(
+        slots.heads * CappedEviction.bytes(window: window, tokens: 0), for: "the window of \(window) tokens",
+        remedy: "use a smaller --context")
+      capped = try CappedEviction(window: window, shift: shift, cap: cap, heads: slots.heads, capacity: capacity)
+    }
   }
 
   private init(forking other: SequenceCache) throws {
@@ -54,6 +62,7 @@ public final class SequenceCache {
     peakSlots = other.peakSlots
     slots = try other.slots.fork()
     eviction = other.eviction?.copy()
+    capped = try other.capped?.copy(capacity: capacity)
     windows = other.windows
   }
 
@@ -75,7 +84,7 @@ public final class SequenceCache {
   /// Numbers the slots of the call's tokens in one layer.
   ///
   /// - Parameters:
-  ///   - decisions: `[T, G]`, evict where positive; `nil` or a policy that keeps all: nothing is evicted.
+  ///   - decisions: `[T, G]` logits, evict where positive; `nil` or a policy that keeps all: nothing is evicted.
   ///   - attendsFirst: whether attention reads the slots before the call's tokens are stored (prefill).
   ///   - assignment: receives the slots, and for prefill how long keys stay visible.
   /// - Precondition: `tokensSeen + tokens ≤ capacity`.
@@ -88,15 +97,16 @@ public final class SequenceCache {
       let head = layer * kvHeads + kvHead
       assignment.begin(kvHead: kvHead, slots: slots.slots[head], tokens: tokens)
       for token in 0..<tokens {
-        let decision = decisions.map { $0[token * kvHeads + kvHead] > 0 } ?? false
-        let departure =
-          if let window { window.arrive(position: tokensSeen + token) } else {
-            eviction?.arrive(head: head, position: tokensSeen + token, decision: decision) ?? nil
-          }
+        let logit = decisions.map { $0[token * kvHeads + kvHead] } ?? -.infinity
+        let position = tokensSeen + token
+        let departure: Departure? =
+          if let window { window.arrive(position: position) } else if capped != nil {
+            capped?.arrive(head: head, position: position, logit: logit, live: slots.slots[head]) ?? nil
+          } else { eviction?.arrive(head: head, position: position, decision: logit > 0) ?? nil }
         let slot = departure?.slot ?? slots.slots[head]
         if let departure {
           // A token of this call overwritten in this call is never stored; a cached one is hidden from later queries.
-          let last = tokensSeen + token - 1
+          let last = position - 1
           if departure.position >= tokensSeen {
             assignment.expire(kvHead: kvHead, token: departure.position - tokensSeen, last: last)
           } else if attendsFirst {
@@ -105,7 +115,8 @@ public final class SequenceCache {
         } else {
           slots.slots[head] += 1
         }
-        eviction?.settle(head: head, position: tokensSeen + token, slot: slot, decision: decision)
+        eviction?.settle(head: head, position: position, slot: slot, decision: logit > 0)
+        capped?.settle(head: head, position: position, slot: slot, logit: logit)
         assignment.slots[kvHead * assignment.capacity + token] = Int32(slot)
       }
     }
@@ -150,7 +161,7 @@ public final class SequenceCache {
   public var ledger: Ledger {
     let heads = Double(slots.heads)
     let live = (0..<slots.heads).reduce(0) { $0 + slots.slots[$1] }
-    let tables = slots.tableBytes + (eviction?.bytes ?? 0)
+    let tables = slots.tableBytes + (eviction?.bytes ?? 0) + (capped?.bytes ?? 0)
     var ledger = Ledger()
     ledger.tokensSeen = tokensSeen
     ledger.liveTokens = Double(live) / heads

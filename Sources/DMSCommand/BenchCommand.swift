@@ -142,6 +142,7 @@ struct BenchCommand: ParsableCommand {
       options.context = (depths.last ?? 0) + prompt + generate * (repetitions + 1) + 16
       options.batch = chains.max() ?? 1
       options.eviction = policy == .dms
+      if policy == .dense { options.budget = nil }
       options.simulatedEviction = simulatedRatio.map {
         SimulatedEviction(ratio: $0, window: simulatedWindow ?? decoder.configuration.dms?.window ?? 256)
       }

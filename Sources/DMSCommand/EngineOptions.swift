@@ -1,6 +1,7 @@
 // Options that every command with a running model has.
 
 import ArgumentParser
+import DMSCache
 import DMSCheckpoint
 import DMSKernels
 import DMSModel
@@ -45,6 +46,13 @@ struct EngineOptions: ParsableArguments {
       "Keep every token that attention may see, as a dense cache does. A DMS model's borrowed channels stay zero.")
   var noEviction = false
 
+  @Option(
+    help: """
+      The most that a sequence's cache may hold, whatever a DMS model decides: as a ratio (8x), tokens of each layer and head \
+      (1024) or bytes (64MB).
+      """)
+  var kvBudget: CacheBudget?
+
   @Flag(help: "Say on stderr what was chosen: threads, memory nodes, instructions.")
   var verbose = false
 
@@ -76,6 +84,7 @@ struct EngineOptions: ParsableArguments {
     options.context = context
     options.kvType = kvType ?? defaultType
     options.eviction = !noEviction
+    options.budget = kvBudget
     options.logger = Logger(label: "dms") { _ in StandardErrorLog() }
     options.logger.logLevel = verbose ? .debug : .warning
     if let context, context > decoder.configuration.context {
@@ -90,6 +99,11 @@ extension WeightFormat: ExpressibleByArgument {}
 extension Arithmetic: ExpressibleByArgument {}
 extension InstructionSet: ExpressibleByArgument {}
 extension KVType: ExpressibleByArgument {}
+
+extension CacheBudget: ExpressibleByArgument {
+  /// A budget as it is written: 8x, 1024 or 64MB.
+  public init?(argument: String) { self.init(argument) }
+}
 
 extension ModelSource {
   /// How what others are compared with is computed: a GGUF file as its blocks stand, a folder as it always was.

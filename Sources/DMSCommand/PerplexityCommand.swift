@@ -64,6 +64,7 @@ struct PerplexityCommand: ParsableCommand {
     referenceOptions.weights = againstWeights ?? .asStored
     referenceOptions.arithmetic = nil
     referenceOptions.noEviction = engineOptions.noEviction || againstNoEviction
+    if againstNoEviction { referenceOptions.kvBudget = nil }
     referenceOptions.context = engine.context
     let reference = try against.map { try self.engine($0, referenceOptions, on: machine) }
     Interrupt.watch()

@@ -87,6 +87,7 @@ struct PerplexityReport {
     switch engine.policy {
     case .keepAll: "dense"
     case .delayed: "dms"
+    case .capped: "dms with a cap"
     case .sliding: "window"
     }
   }

@@ -25,6 +25,8 @@ public final class Engine {
     public var eviction = true
     /// Random decisions in the place of the model's, for measuring speed; the text then means nothing.
     public var simulatedEviction: SimulatedEviction?
+    /// The most that the cache of a sequence may hold, whatever the model decides.
+    public var budget: CacheBudget?
     /// The most sequences of one decode step.
     public var batch = 1
     /// The most tokens that go through the layers at once; longer prompts go in several chunks.
@@ -79,21 +81,37 @@ public final class Engine {
     // No call has more rows than the context or than a decode step has sequences.
     chunk = max(1, min(options.chunk, context))
     simulated = options.eviction ? options.simulatedEviction : nil
+    let delay: (window: Int, shift: Int)?
     if let simulated {
       guard simulated.ratio >= 1, (1...(1 << 20)).contains(simulated.window) else {
         throw InputError("a simulated ratio is 1 or more, its window 1 to \(1 << 20)")
       }
       guard !shape.slides else { throw InputError("evictions cannot be drawn for a model with sliding windows") }
-      policy = .delayed(window: simulated.window, shift: shape.dms?.shift ?? 0)
+      delay = (simulated.window, shape.dms?.shift ?? 0)
     } else if options.eviction, let dms = shape.dms, !dms.evictionDisabled {
-      policy = .delayed(window: dms.window, shift: dms.shift)
+      delay = (dms.window, dms.shift)
     } else {
+      delay = nil
+    }
+    let layout = KVLayout(headDim: shape.headDim, type: type)
+    switch (delay, options.budget) {
+    case (let delay?, let budget?):
+      let cap = try budget.cap(
+        window: delay.window, context: context, heads: shape.layers * shape.kvHeads, layout: layout)
+      policy = .capped(window: delay.window, shift: delay.shift, cap)
+    case (let delay?, nil):
+      policy = .delayed(window: delay.window, shift: delay.shift)
+    case (nil, _?):
+      throw InputError(
+        "a cache is held to a budget in the order of the model's decisions, and this one makes none",
+        remedy: "leave the budget out, or use a DMS model with eviction")
+    case (nil, nil):
       policy = shape.slides ? .sliding(windows: shape.layerAttention.map(\.window)) : .keepAll
     }
     headShares = TaskShares(
       placement.memoryNodes.indices.map { node in placement.nodeOfHead.count { $0 == node } })
     cachePool = try KVPool(
-      layout: KVLayout(headDim: shape.headDim, type: type), memoryNodes: placement.memoryNodes,
+      layout: layout, memoryNodes: placement.memoryNodes,
       arenaOfHead: placement.nodeOfHead)
     if !machine.notes.isEmpty, !Self.hasWarned.exchange(true, ordering: .relaxed) {
       for note in machine.notes { options.logger.warning("\(note)") }
