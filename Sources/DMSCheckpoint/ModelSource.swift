@@ -18,24 +18,53 @@ public struct ModelSource: Sendable {
   public let container: Container
   /// The decoder's shape.
   public let configuration: ModelConfiguration
+  /// What decides evictions, if it lies apart.
+  package let adapter: DecisionAdapter?
 
   /// Opens a model to compute with. Weights are mapped, not read.
+  ///
+  /// - Parameter adapter: the folder of an adapter that was trained on this model.
   /// - Throws: `InputError` that names the file and what is missing, damaged or not supported.
-  public init(path: String) throws {
+  public init(path: String, adapter: String? = nil) throws {
+    let base: ModelSource
     if try Self.isFile(path) {
       let file = try GGUFFile(path: path)
-      self.init(.file(file), try ModelConfiguration(gguf: file))
+      base = Self(.file(file), try ModelConfiguration(gguf: file))
     } else {
-      self.init(try Checkpoint(folder: path))
+      base = Self(try Checkpoint(folder: path))
     }
+    try self.init(base, adapter: adapter)
+  }
+
+  private init(_ base: ModelSource, adapter folder: String?) throws {
+    guard let folder else {
+      self = base
+      return
+    }
+    let adapter = try DecisionAdapter(folder: folder)
+    guard base.configuration.dms == nil else {
+      throw InputError("decides what to forget already", at: base.path, remedy: "use the adapter with its dense base")
+    }
+    guard !base.configuration.slides else {
+      throw InputError(
+        "its sliding windows and an adapter's decisions do not go together", at: base.path,
+        remedy: "use a model without")
+    }
+    self.init(base.container, base.configuration.taught(adapter.settings), adapter)
+  }
+
+  /// The same model as it was before it was taught.
+  package var withoutAdapter: ModelSource {
+    adapter == nil ? self : Self(container, configuration.taught(nil))
   }
 
   /// A folder that is open already.
   public init(_ checkpoint: Checkpoint) { self.init(.folder(checkpoint), checkpoint.configuration) }
 
-  private init(_ container: Container, _ configuration: ModelConfiguration) {
+  private init(_ container: Container, _ configuration: ModelConfiguration, _ adapter: DecisionAdapter? = nil) {
     self.container = container
     self.configuration = configuration
+    self.adapter = adapter
   }
 
   /// Whether a path leads to a file, which a GGUF model is, and not to a folder.
@@ -78,9 +107,10 @@ public struct ModelSource: Sendable {
 
   /// Whether a tensor that may be missing is there.
   package func has(_ tensor: DecoderTensor) -> Bool {
+    if let adapter, DecisionAdapter.holds(tensor) { return adapter.has(tensor) }
     switch container {
-    case .folder(let checkpoint): checkpoint.hasTensor(tensor.name)
-    case .file(let file): file.hasTensor(tensor.ggufName)
+    case .folder(let checkpoint): return checkpoint.hasTensor(tensor.name)
+    case .file(let file): return file.hasTensor(tensor.ggufName)
     }
   }
 
@@ -89,6 +119,10 @@ public struct ModelSource: Sendable {
   /// - Throws: `InputError` if it is missing or has another shape or type.
   package func weights(_ tensor: DecoderTensor) throws -> Weights {
     let (rows, columns) = (tensor.shape[0], tensor.shape.dropFirst().first ?? 1)
+    if let adapter, DecisionAdapter.holds(tensor) {
+      let view = try adapter.tensor(tensor)
+      return .stored(Matrix(TensorView(type: view.type, shape: [rows, columns], bytes: view.bytes)))
+    }
     switch container {
     case .folder(let checkpoint):
       if tensor.use == .converted, let stored = configuration.blocks {
@@ -194,6 +228,12 @@ extension ModelSource {
 extension ModelSource {
   /// The keys of config.json, or of its equivalent.
   package func configurationKeys() throws -> JSONObject {
+    var keys = try baseKeys()
+    for (key, value) in adapter?.settings.keys ?? [] { keys[key] = value }
+    return keys
+  }
+
+  private func baseKeys() throws -> JSONObject {
     switch container {
     case .folder(let checkpoint): return try CheckpointFolder.configuration(of: checkpoint.folder)
     case .file(let file):

@@ -124,7 +124,7 @@ struct BenchCommand: ParsableCommand {
     if let shape {
       decoder = try Decoder(random: configuration(shape), on: machine, engineOptions.loading())
     } else {
-      decoder = try Decoder(ModelSource(path: model ?? ""), on: machine, engineOptions.loading())
+      decoder = try Decoder(engineOptions.source(model ?? ""), on: machine, engineOptions.loading())
     }
     let loading = ContinuousClock.now - start
     let forgets = decoder.configuration.dms != nil || simulatedRatio != nil

@@ -42,7 +42,7 @@ struct ChatCommand: ParsableCommand {
     let lock = try session.map(reserve)
     defer { withExtendedLifetime(lock) {} }
     let machine = try engineOptions.machine()
-    let model = try LanguageModel(path: model, on: machine, engineOptions.loading())
+    let model = try LanguageModel(engineOptions.source(model), on: machine, engineOptions.loading())
     guard model.template != nil else {
       throw InputError(
         "this model has no chat template", at: self.model, remedy: "use dms run --raw to continue a text")

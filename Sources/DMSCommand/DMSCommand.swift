@@ -13,7 +13,8 @@ struct DMSCommand: ParsableCommand {
     abstract: "Run language models whose KV cache sparsifies itself (Dynamic Memory Sparsification).",
     version: "dms \(version)",
     subcommands: [
-      RunCommand.self, ChatCommand.self, InspectCommand.self, QuantizeCommand.self, TraceCommand.self,
+      RunCommand.self, ChatCommand.self, InspectCommand.self, QuantizeCommand.self, MergeCommand.self,
+      TraceCommand.self,
       CompareCommand.self, PerplexityCommand.self, EvaluateCommand.self, BenchCommand.self, RetrofitCommand.self,
       PretrainCommand.self,
       TokenizerCommand.self,

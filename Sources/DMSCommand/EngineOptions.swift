@@ -38,6 +38,9 @@ struct EngineOptions: ParsableArguments {
       """)
   var arithmetic: Arithmetic?
 
+  @Option(help: "The folder of an adapter that teaches MODEL to forget, as dms retrofit writes them.")
+  var adapter: String?
+
   @Option(help: "Force an instruction set. Default: the best that the processor has.")
   var isa: InstructionSet?
 
@@ -60,6 +63,9 @@ struct EngineOptions: ParsableArguments {
     guard (0...1024).contains(threads) else { throw ValidationError("--threads must be 0 to 1024") }
     guard context.map({ $0 > 0 }) ?? true else { throw ValidationError("--context must be positive") }
   }
+
+  /// The model, with the adapter if one is given.
+  func source(_ path: String) throws -> ModelSource { try ModelSource(path: path, adapter: adapter) }
 
   /// What the command computes with.
   func machine() throws -> Machine { try Machine(threads: threads, instructions: isa) }

@@ -56,13 +56,15 @@ struct PerplexityCommand: ParsableCommand {
 
   mutating func run() throws {
     // What cannot work is said before anything long begins.
-    for folder in [model, against].compactMap({ $0 }) { _ = try ModelSource(path: folder) }
+    _ = try engineOptions.source(model)
+    if let against { _ = try ModelSource(path: against) }
     let ids = try readIDs()
     let machine = try engineOptions.machine()
     let engine = try engine(model, engineOptions, on: machine)
     var referenceOptions = engineOptions
     referenceOptions.weights = againstWeights ?? .asStored
     referenceOptions.arithmetic = nil
+    referenceOptions.adapter = nil
     referenceOptions.noEviction = engineOptions.noEviction || againstNoEviction
     if againstNoEviction { referenceOptions.kvBudget = nil }
     referenceOptions.context = engine.context
@@ -96,7 +98,7 @@ struct PerplexityCommand: ParsableCommand {
   }
 
   private func engine(_ folder: String, _ options: EngineOptions, on machine: Machine) throws -> Engine {
-    let source = try ModelSource(path: folder)
+    let source = try options.source(folder)
     let decoder = try Decoder(source, on: machine, options.loading(arithmetic: source.reference))
     var options = options
     options.context = options.context ?? min(decoder.configuration.context, Self.window)

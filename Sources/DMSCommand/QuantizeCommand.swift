@@ -38,31 +38,33 @@ struct QuantizeCommand: ParsableCommand {
     guard (0...1024).contains(threads) else { throw ValidationError("--threads must be 0 to 1024") }
   }
 
-  private func writeFolder(_ source: ModelSource, on machine: Machine) throws -> Int {
-    var conversion = CheckpointConversion(to: weights, on: machine)
-    conversion.progress = progressBar("weights to \(weights.rawValue)")
-    conversion.isCancelled = { Interrupt.isRequested }
-    return try conversion.write(source, to: output)
-  }
-
-  private func writeFile(_ source: ModelSource, on machine: Machine) throws -> Int {
-    var conversion = GGUFConversion(to: weights, on: machine)
-    conversion.progress = progressBar("weights to \(weights.rawValue)")
-    conversion.isCancelled = { Interrupt.isRequested }
-    return try conversion.write(source, to: output)
-  }
-
   mutating func run() throws {
-    Interrupt.watch()
     let source = try ModelSource(path: model)
-    let machine = try Machine(threads: threads)
-    do {
-      let bytes = try output.hasSuffix(".gguf") ? writeFile(source, on: machine) : writeFolder(source, on: machine)
-      printError(
-        "\(output): \(weights.rawValue), \(byteCount(bytes)) of weights, were \(byteCount(source.weightBytes))")
-    } catch is CancellationError {
-      printError("dms: interrupted; nothing was written")
-      throw Interrupt.exitCode
+    let bytes = try write(source, to: output, weights, on: Machine(threads: threads))
+    printError(
+      "\(output): \(weights.rawValue), \(byteCount(bytes)) of weights, were \(byteCount(source.weightBytes))")
+  }
+}
+
+/// Writes a model as a folder, or as a GGUF file where the output's name says so, with a progress bar on a terminal.
+///
+/// - Returns: bytes of the weights.
+func write(_ source: ModelSource, to output: String, _ weights: WeightFormat, on machine: Machine) throws -> Int {
+  Interrupt.watch()
+  let bar = progressBar("weights to \(weights.rawValue)")
+  do {
+    if output.hasSuffix(".gguf") {
+      var conversion = GGUFConversion(to: weights, on: machine)
+      conversion.progress = bar
+      conversion.isCancelled = { Interrupt.isRequested }
+      return try conversion.write(source, to: output)
     }
+    var conversion = CheckpointConversion(to: weights, on: machine)
+    conversion.progress = bar
+    conversion.isCancelled = { Interrupt.isRequested }
+    return try conversion.write(source, to: output)
+  } catch is CancellationError {
+    printError("dms: interrupted; nothing was written")
+    throw Interrupt.exitCode
   }
 }

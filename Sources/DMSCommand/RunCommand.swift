@@ -70,7 +70,7 @@ struct RunCommand: ParsableCommand {
     let given = try prompt ?? promptFile.map { try notEmpty(withoutLineEnd(readText($0)), $0) }
     let tools = try tools.map(readTools)
     let machine = try engineOptions.machine()
-    let model = try LanguageModel(path: model, on: machine, engineOptions.loading())
+    let model = try LanguageModel(engineOptions.source(model), on: machine, engineOptions.loading())
     var prompt = try readPrompt(model, given, tools)
     // There will be no second turn to come back to.
     prompt.stable = nil

@@ -71,7 +71,7 @@ struct TraceCommand: ParsableCommand {
 
   mutating func run() throws {
     try checkCanBeWritten(output)
-    let source = try ModelSource(path: model)
+    let source = try engineOptions.source(model)
     let ids = try tokens.map(readTokens) ?? source.tokenizer().encode(prompt ?? "", addSpecialTokens: true)
     let machine = try engineOptions.machine()
     let decoder = try Decoder(

@@ -16,11 +16,9 @@ public struct CheckpointConversion {
   private let format: WeightFormat
   private let machine: Machine
 
-  /// A conversion to a form, on a machine's threads.
-  ///
-  /// - Precondition: a format other than `asStored`.
+  /// A conversion to a form, on a machine's threads. `asStored` copies the matrices of a folder, and widens the blocks of a
+  /// GGUF file.
   public init(to format: WeightFormat, on machine: Machine) {
-    precondition(format != .asStored, "a form to write")
     self.format = format
     self.machine = machine
   }
@@ -104,9 +102,8 @@ public struct CheckpointConversion {
 
   /// What keeps its form is written as numbers all the same.
   private func format(of source: Source) -> WeightFormat {
-    if source.tensor.use == .converted { return format }
-    if case .ggml = source.weights { return .f32 }
-    return .asStored
+    if case .ggml = source.weights, source.tensor.use != .converted || format == .asStored { return .f32 }
+    return source.tensor.use == .converted ? format : .asStored
   }
 
   private func write(

@@ -42,6 +42,7 @@ public final class Decoder: @unchecked Sendable {
   /// - Throws: `InputError` for a tensor that is missing, has the wrong shape or type, or is converted and holds numbers that
   ///   are not finite. Those that stay mapped are not read here.
   public convenience init(_ model: ModelSource, on machine: Machine, _ options: Options = Options()) throws {
+    try model.requireBase()
     try self.init(model.configuration, model, machine, options)
   }
 

@@ -266,6 +266,11 @@ public final class TrainingRun {
     try TrainedModel.write(parameters, into: model, source: source, type: type, dms: settings)
     try model.finish()
     onEvent(.model(path: path))
+    guard recipe.trains == .adapter else { return }
+    let adapter = path + "-dms-adapter"
+    try DecisionAdapter.write(
+      of: ModelSource(path: path), trainedOn: ModelSource(path: source), to: adapter, replaces: true)
+    onEvent(.model(path: adapter))
   }
 
   private func record(_ loss: StepLoss, _ norm: Double) -> StepRecord {

@@ -63,13 +63,14 @@ final class Run: ForwardObserver {
 
   init(
     _ decoder: Decoder, threads: Int = 2, eviction: Bool = true, kvType: KVType = .f32, context: Int? = nil,
-    chunk: Int = 512, instructions: InstructionSet? = nil
+    chunk: Int = 512, instructions: InstructionSet? = nil, budget: CacheBudget? = nil
   ) throws {
     var options = Engine.Options()
     options.eviction = eviction
     options.kvType = kvType
     options.context = context
     options.chunk = chunk
+    options.budget = budget
     engine = try Engine(decoder, on: Machine(threads: threads, instructions: instructions), options)
     cache = try engine.makeCache()
     decisionLogits = Array(repeating: [], count: decoder.configuration.layers)

@@ -3,6 +3,7 @@
 import DMSCheckpoint
 import DMSKernels
 import DMSModel
+import DMSPlatform
 import DMSTensor
 import Foundation
 import Testing
@@ -52,6 +53,27 @@ struct LawTests {
         }
       }
     }
+  }
+
+  @Test(arguments: Fixture.sparse)
+  func anySplitForgetsTheSameUnderACap(fixture: Fixture) throws {
+    let decoder = try fixture.decoder()
+    let window = try #require(decoder.configuration.dms).window
+    let ids = ids(4 * window + 50, seed: 11, below: decoder.configuration.vocabulary)
+    for budget in [CacheBudget.tokens(window + 3), .tokens(window + 20), .ratio(3)] {
+      let stepwise = try Run(decoder, budget: budget)
+      try stepwise.read(ids, split: [])
+      let other = try Run(decoder, chunk: 64, budget: budget)
+      try other.read(ids, split: split(ids.count, seed: 2))
+      expectSame(stepwise, other, "\(budget)")
+      if case .tokens(let most) = budget { #expect(other.retained.allSatisfy { $0 <= most }) }
+    }
+  }
+
+  @Test func aDenseModelHasNoOrderToForgetIn() throws {
+    let fixture = try #require(Fixture.all.first { $0.name == "qwen3" })
+    let decoder = try fixture.decoder()
+    #expect(throws: InputError.self) { try Run(decoder, budget: .tokens(100)) }
   }
 
   @Test(arguments: [0, 1], [0, 1, 5])
