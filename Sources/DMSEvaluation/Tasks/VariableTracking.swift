@@ -1,0 +1,48 @@
+// Variable tracking (RULER's, one chain of four hops): which variables have a value, through assignments to each other.
+
+import DMSPlatform
+
+/// Variable tracking: which variables have a value, through assignments to each other.
+public struct VariableTracking: EvaluationTask {
+  /// As reports name it.
+  public let name = "variable-tracking"
+  private let haystack: Haystack
+  private static let hops = 4
+  /// Tokens of the prompt around the haystack, assignments included.
+  private static let frame = 140
+
+  /// Hides assignments in the text of a file, or in noise.
+  /// - Throws: `InputError` for a file that cannot be read or has no words.
+  public init(path: String? = nil) throws { haystack = try Haystack(path: path) }
+
+  /// Made-up problems, each of its seed and its place.
+  public func problems(_ choice: TaskChoice) throws -> [TaskProblem] {
+    (0..<choice.limit).map { index in
+      var random = RandomStream(seed: RandomNumbers.seed(choice.seed ^ 0x7AC4, index))
+      let size = Int.random(in: choice.size, using: &random)
+      let value = "\(Int.random(in: 10_000...99_999, using: &random))"
+      var names: [String] = []
+      while names.count <= Self.hops {
+        let letters = (0..<5).map { _ in UInt8.random(in: 65...90, using: &random) }
+        let name = String(decoding: letters, as: UTF8.self)
+        if !names.contains(name) { names.append(name) }
+      }
+      let facts = names.indices.map { "VAR \(names[$0]) = \($0 == 0 ? value : "VAR " + names[$0 - 1])." }
+      return TaskProblem(
+        prompt: """
+          Memorize and track the chain(s) of variable assignment hidden in the following text.
+
+          \(haystack.text(hiding: facts, tokens: size - Self.frame, &random))
+          Question: Find all variables that are assigned the value \(value) in the text above. \
+          Answer: According to the chain(s) of variable assignment in the text above, \(names.count) variables are \
+          assigned the value \(value), they are:
+          """,
+        question: .answer(references: names, maxTokens: 30))
+    }
+  }
+
+  /// The share of the variables that the output names.
+  public func share(right output: String, of problem: TaskProblem) -> Double {
+    AnswerScore.found(problem.references, in: output)
+  }
+}
