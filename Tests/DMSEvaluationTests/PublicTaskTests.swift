@@ -122,4 +122,20 @@ struct PublicTaskTests {
       }
     }
   }
+
+  @Test func choicesDoNotSeeEachOtherWhereTheCacheForgets() throws {
+    let source = try ModelSource(path: repository.appending(path: "Models/tiny-cr8").path)
+    let machine = try Machine(threads: 2)
+    let engine = try Engine(Decoder(source, on: machine), on: machine, Engine.Options())
+    let tokenizer = try source.tokenizer()
+    let problem = SyntheticTask.retrieval.problem(seed: 1, index: 0, size: 600)
+    let choices = [" cat482; dog773; ant115;", " the old river sees", " 1"]
+    func scores(_ choices: [String]) throws -> [Double] {
+      try ChoiceScore(choices, after: problem.prompt, tokenizer: tokenizer, on: engine).logLikelihoods
+    }
+    let together = try scores(choices)
+    #expect(Set(together).count == choices.count)
+    #expect(try scores(choices.reversed()) == together.reversed())
+    for (choice, found) in zip(choices, together) { #expect(try scores([choice]) == [found]) }
+  }
 }
