@@ -15,7 +15,8 @@ struct DMSCommand: ParsableCommand {
     subcommands: [
       RunCommand.self, ChatCommand.self, InspectCommand.self, QuantizeCommand.self, MergeCommand.self,
       TraceCommand.self,
-      CompareCommand.self, PerplexityCommand.self, EvaluateCommand.self, BenchCommand.self, RetrofitCommand.self,
+      CompareCommand.self, PerplexityCommand.self, EvaluateCommand.self, GenerateCommand.self, BenchCommand.self,
+      RetrofitCommand.self,
       PretrainCommand.self,
       TokenizerCommand.self,
     ])

@@ -20,7 +20,7 @@ public struct AnswerOptions: Sendable {
   /// Which of several answers to a prompt this is: each draws random numbers of its own.
   public var sequence = 0
 
-  fileprivate func limit(after prompt: Int) -> Int { maxTokens ?? maxLength.map { max(0, $0 - prompt) } ?? .max }
+  func limit(after prompt: Int) -> Int { maxTokens ?? maxLength.map { max(0, $0 - prompt) } ?? .max }
 
   /// What the makers of a model want.
   public init(_ model: LanguageModel) {
@@ -90,28 +90,54 @@ extension LanguageModel {
     }
     var sampler = Sampler(
       options.sampling, vocabulary: decoder.configuration.vocabulary, sequence: options.sequence)
-    var stream = TextStream(tokenizer, stops: options.stops)
-    var splitter = ThinkingSplitter(insideThinking: prompt.insideThinking)
-    func show(_ piece: String) throws {
-      answer.text += piece
-      answer.take(splitter.append(piece))
-      if !piece.isEmpty { try onText(piece) }
-    }
+    var text = AnswerText(self, prompt, options)
+    func show(_ piece: String) throws { if !piece.isEmpty { try onText(piece) } }
     answer.generation = try session.generate(
       &sampler, eosIDs: eosIDs, maxTokens: options.limit(after: prompt.ids.count), isCancelled: isCancelled
     ) { id in
-      try show(stream.append(id))
-      return !stream.isStopped
+      try show(text.append(id))
+      return !text.isStopped
     }
-    try show(stream.finish(endedBy: answer.generation.endID))
-    answer.take(splitter.finish())
+    try show(text.finish(endedBy: answer.generation.endID))
+    (answer.text, answer.thinking, answer.content) = (text.whole, text.thinking, text.content)
     answer.ledger = session.cache.ledger
     return answer
   }
 }
 
-extension Answer {
-  fileprivate mutating func take(_ parts: [ThinkingSplitter.Part]) {
+/// An answer's text while it grows, thinking and answer apart.
+struct AnswerText {
+  private(set) var whole = ""
+  private(set) var thinking = ""
+  private(set) var content = ""
+  private var stream: TextStream
+  private var splitter: ThinkingSplitter
+
+  init(_ model: LanguageModel, _ prompt: LanguageModel.Prompt, _ options: AnswerOptions) {
+    stream = TextStream(model.tokenizer, stops: options.stops)
+    splitter = ThinkingSplitter(insideThinking: prompt.insideThinking)
+  }
+
+  /// Whether a stop string was met.
+  var isStopped: Bool { stream.isStopped }
+
+  /// The text that can be shown after one more token.
+  mutating func append(_ id: Int) -> String { take(stream.append(id)) }
+
+  /// What was held back, at the end.
+  mutating func finish(endedBy id: Int?) -> String {
+    let piece = take(stream.finish(endedBy: id))
+    take(splitter.finish())
+    return piece
+  }
+
+  private mutating func take(_ piece: String) -> String {
+    whole += piece
+    take(splitter.append(piece))
+    return piece
+  }
+
+  private mutating func take(_ parts: [ThinkingSplitter.Part]) {
     for part in parts {
       switch part {
       case .thinking(let text): thinking += text
