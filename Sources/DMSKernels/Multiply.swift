@@ -46,7 +46,7 @@ package func multiply(
 }
 
 /// Whether this processor multiplies BF16.
-private let hasBF16Products = dms_has_avx512bf16()
+let hasBF16Products = dms_has_avx512bf16()
 
 /// To the nearest number of BF16, ties to even, subnormals to zero.
 package func roundedToBF16(_ x: Float) -> Float {

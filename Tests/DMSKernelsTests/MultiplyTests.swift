@@ -42,8 +42,11 @@ struct MultiplyTests {
     }
   }
 
-  /// What makes a training's result the same for any number of threads and any tiles.
-  @Test(arguments: cases.filter { $0.type == .bf16 && !$0.transposedA && $0.transposedB })
+  /// What makes a training's result the same for any number of threads and any tiles. OpenBLAS, which multiplies where the
+  /// processor has no BF16, does not promise it.
+  @Test(
+    .enabled(if: hasBF16Products),
+    arguments: cases.filter { $0.type == .bf16 && !$0.transposedA && $0.transposedB })
   func aNumberOfABF16ProductDoesNotFeelItsNeighbours(_ way: Case) {
     useOneBLASThread()
     var random = SplitMix(4)
