@@ -1,7 +1,7 @@
 // What decides evictions, apart from the model that it was trained on: a folder of a few hundred kilobytes.
 //
 //   adapter_config.json   the dms_* keys, and what is known of the base
-//   adapter.safetensors   the adapter's tensors, named as in the whole model
+//   adapter.safetensors   the adapter's tensors, named as in the whole model, and numbers of the base: base.samples
 //
 // Whether a model is the base is asked in DMSModel, which reads weights in all forms.
 
@@ -16,7 +16,7 @@ public struct BaseFingerprint: Sendable, Equatable {
   public let shape: String
   /// A hash of all norms and biases in fp32.
   public let kept: UInt64
-  /// Numbers from rows of the embedding; a quantization's are near.
+  /// Numbers from all over its matrices; a quantization's are near.
   public let samples: [Float]
 
   /// What was found in a model.
@@ -39,6 +39,7 @@ public final class DecisionAdapter: Sendable {
 
   private static let configurationName = "adapter_config.json"
   private static let weightsName = "adapter.safetensors"
+  private static let samplesName = "base.samples"
 
   /// Opens an adapter's folder.
   /// - Throws: `InputError` naming the file and what is missing or wrong in it.
@@ -61,13 +62,15 @@ public final class DecisionAdapter: Sendable {
     guard let kept = UInt64(hash, radix: 16) else {
       throw known.wrong("kept", "a number in hexadecimal digits", .string(hash))
     }
-    guard let list = known.value("samples")?.array, list.allSatisfy({ $0.double?.isFinite ?? false }) else {
-      throw InputError("a list of numbers expected", at: "\(path): base: samples", remedy: ConfigurationReader.remedy)
+    file = try SafetensorsFile(path: "\(folder)/\(Self.weightsName)")
+    let samples = file.view(Self.samplesName)
+    guard let samples, samples.type == .f32, samples.shape.count == 1 else {
+      throw InputError(
+        "no vector of F32 named \(Self.samplesName)", at: file.path, remedy: "use both files of the same adapter")
     }
     base = BaseFingerprint(
       shape: try known.required("shape", known.string("shape")), kept: kept,
-      samples: list.compactMap { $0.double.map { Float($0) } })
-    file = try SafetensorsFile(path: "\(folder)/\(Self.weightsName)")
+      samples: (0..<samples.count).map { samples.bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) })
   }
 
   /// Whether a tensor belongs to an adapter.
@@ -117,19 +120,18 @@ public final class DecisionAdapter: Sendable {
     }
     let writer = try SafetensorsWriter(
       path: "\(output.partial)/\(weightsName)",
-      tensors: zip(tensors, views).map { .init($0.name, $1.type, $0.shape) }, metadata: ["format": "pt"])
+      tensors: zip(tensors, views).map { .init($0.name, $1.type, $0.shape) }
+        + [.init(samplesName, .f32, [base.samples.count])], metadata: ["format": "pt"])
     for (tensor, matrix) in zip(tensors, views) {
       let bytes = matrix.rows * matrix.columns * matrix.type.size
       try writer.write(UnsafeRawBufferPointer(start: matrix.row(0), count: bytes), to: tensor.name)
     }
+    try base.samples.withUnsafeBytes { try writer.write($0, to: samplesName) }
     try writer.finish()
     var keys = JSONObject()
     for (key, value) in settings.keys { keys[key] = value }
     keys["base"] = .object(
-      JSONObject([
-        "shape": .string(base.shape), "kept": .string(String(base.kept, radix: 16)),
-        "samples": .array(base.samples.map { .number(Double($0)) }),
-      ]))
+      JSONObject(["shape": .string(base.shape), "kept": .string(String(base.kept, radix: 16))]))
     try writeAtomically(Array((JSON.object(keys).text + "\n").utf8), to: "\(output.partial)/\(configurationName)")
     try output.finish()
   }

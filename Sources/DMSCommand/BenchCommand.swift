@@ -78,6 +78,9 @@ struct BenchCommand: ParsableCommand {
     guard simulatedWindow == nil || simulatedRatio != nil else {
       throw ValidationError("--simulated-window needs --simulated-ratio")
     }
+    guard shape == nil || engineOptions.adapter == nil else {
+      throw ValidationError("--adapter needs a model: the weights of a --shape are drawn at random")
+    }
     guard !engineOptions.noEviction else { throw ValidationError("use --policy dense instead of --no-eviction") }
     _ = try policies()
   }

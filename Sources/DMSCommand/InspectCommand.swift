@@ -18,6 +18,9 @@ struct InspectCommand: ParsableCommand {
   @Argument(help: "A Hugging Face model folder, of which config.json is enough for the cache's sizes, or a GGUF file.")
   var model: String?
 
+  @Option(help: "The folder of an adapter that teaches MODEL to forget.")
+  var adapter: String?
+
   @Flag(help: "Show processor, memory nodes, measured bandwidth and what would be chosen; takes a second or two.")
   var hardware = false
 
@@ -26,6 +29,7 @@ struct InspectCommand: ParsableCommand {
 
   mutating func validate() throws {
     guard model != nil || hardware else { throw ValidationError("give a model or --hardware") }
+    guard model != nil || adapter == nil else { throw ValidationError("--adapter needs a model") }
   }
 
   mutating func run() throws {
@@ -38,16 +42,29 @@ struct InspectCommand: ParsableCommand {
   private func show(_ model: String) throws {
     if try ModelSource.isFile(model) {
       var parts = GGUFParts(try GGUFFile(inspecting: model))
-      let shape = try ModelConfiguration(gguf: parts.file)
-      show(shape, [("weights", parts.weights), ("text", parts.text())])
+      let taught = try taught(model)
+      let shape = try taught?.shape ?? ModelConfiguration(gguf: parts.file)
+      show(shape, [("weights", parts.weights), ("text", parts.text())] + (taught?.parts ?? []))
       print("\nmetadata")
       for line in parts.metadata { print(line) }
       return try report(parts.problems)
     }
-    let shape = try ModelConfiguration(folder: model)
+    let taught = try taught(model)
+    let shape = try taught?.shape ?? ModelConfiguration(folder: model)
     var parts = FolderParts(model)
-    show(shape, [("weights", parts.weights(shape)), ("text", parts.text()), ("sampling", parts.sampling())])
+    show(
+      shape,
+      [("weights", parts.weights(shape)), ("text", parts.text()), ("sampling", parts.sampling())]
+        + (taught?.parts ?? []))
     try report(parts.problems)
+  }
+
+  /// The shape that the adapter gives to the model, and what there is to say about it.
+  private func taught(_ model: String) throws -> (shape: ModelConfiguration, parts: [(name: String, text: String)])? {
+    guard let adapter else { return nil }
+    let source = try ModelSource(path: model, adapter: adapter)
+    let note = try differenceFromBase(source.distanceFromBase())
+    return (source.configuration, [("adapter", note ?? "trained on these very weights")])
   }
 
   private func report(_ problems: PartProblems) throws {

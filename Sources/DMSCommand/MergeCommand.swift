@@ -39,7 +39,8 @@ struct MergeCommand: ParsableCommand {
 
   mutating func run() throws {
     let source = try ModelSource(path: base, adapter: adapter)
-    try source.requireBase()
+    let distance = try source.distanceFromBase()
+    if let note = differenceFromBase(distance) { printError("dms: warning: \(note)") }
     let bytes = try write(source, to: output, weights, on: Machine(threads: threads))
     printError(
       "\(output): \(byteCount(bytes)) of weights, forgets with a window of \(source.configuration.dms?.window ?? 0)")

@@ -33,6 +33,8 @@ public final class Decoder: @unchecked Sendable {
   let frequencies: [Float]
   /// `nil`: its weights are random.
   let model: ModelSource?
+  /// How far the weights are from those that the adapter was trained on, in parts of their size.
+  let distanceFromBase: Float
   /// How weights are multiplied; `exact` if none of them are in blocks.
   public let arithmetic: Arithmetic
 
@@ -42,8 +44,8 @@ public final class Decoder: @unchecked Sendable {
   /// - Throws: `InputError` for a tensor that is missing, has the wrong shape or type, or is converted and holds numbers that
   ///   are not finite. Those that stay mapped are not read here.
   public convenience init(_ model: ModelSource, on machine: Machine, _ options: Options = Options()) throws {
-    try model.requireBase()
-    try self.init(model.configuration, model, machine, options)
+    let distance = try model.distanceFromBase()
+    try self.init(model.configuration, model, machine, options, distanceFromBase: distance)
   }
 
   /// A decoder of this shape with random weights (BF16 where they are to be as stored), for measuring speed.
@@ -55,8 +57,12 @@ public final class Decoder: @unchecked Sendable {
     try self.init(shape, nil, machine, options)
   }
 
-  private init(_ shape: ModelConfiguration, _ model: ModelSource?, _ machine: Machine, _ options: Options) throws {
+  private init(
+    _ shape: ModelConfiguration, _ model: ModelSource?, _ machine: Machine, _ options: Options,
+    distanceFromBase: Float = 0
+  ) throws {
     self.model = model
+    self.distanceFromBase = distanceFromBase
     configuration = shape
     weightFormat = try options.weights.resolved(for: shape, storedIn: model?.path)
     var repacks = false

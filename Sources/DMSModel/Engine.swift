@@ -116,6 +116,7 @@ public final class Engine {
     if !machine.notes.isEmpty, !Self.hasWarned.exchange(true, ordering: .relaxed) {
       for note in machine.notes { options.logger.warning("\(note)") }
     }
+    if let note = differenceFromBase(decoder.distanceFromBase) { options.logger.warning("\(note)") }
     options.logger.debug(
       "\(machine.threads) threads, \(placement.memoryNodes.count) memory nodes, \(machine.instructions.rawValue) instructions, cache in \(type.rawValue)"
     )
