@@ -74,6 +74,8 @@ public struct Recipe: Sendable {
     public let weight: Double
     /// Which numbers learn.
     public let trains: TrainableSet
+    /// Whether the offset of a model that is written is set so that held-out documents lose the share of its ratio.
+    public let calibrates: Bool
     /// A model is written when the target reaches one of these ratios, too.
     public let exports: [Double]
   }
@@ -329,7 +331,7 @@ extension Recipe.Eviction {
   fileprivate init(_ reader: ConfigurationReader) throws {
     try reader.refuseUnknownKeys([
       "window", "alpha_scale", "alpha_offset", "alpha_per", "tau", "adapter", "ratio", "steps_per_ratio", "weight",
-      "trains", "exports",
+      "trains", "calibrates", "exports",
     ])
     var settings = DMSSettings()
     settings.window = try reader.required("window", reader.integer("window", in: 0...(1 << 24)))
@@ -350,6 +352,7 @@ extension Recipe.Eviction {
         "\"\(trains.rawValue)\" cannot train \(settings.separateAlpha ? "an adapter" : "a borrowed neuron")",
         at: "\(reader.source): trains", remedy: "set adapter to \(!settings.separateAlpha), or train full")
     }
+    calibrates = try reader.bool("calibrates") ?? false
     guard let value = reader.value("exports") else {
       exports = []
       return

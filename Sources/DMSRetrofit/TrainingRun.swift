@@ -261,7 +261,7 @@ public final class TrainingRun {
   private func write(to path: String, ratio: Double?, _ onEvent: (Event) -> Void) throws {
     // A run that goes on may come by here again, and by other steps than before.
     let model = try CheckpointFolder(path, replaces: true)
-    var settings = recipe.eviction?.settings
+    var settings = try ratio.flatMap(calibratedSettings) ?? recipe.eviction?.settings
     settings?.compressionRatio = ratio
     try TrainedModel.write(parameters, into: model, source: source, type: type, dms: settings)
     try model.finish()
@@ -271,6 +271,20 @@ public final class TrainingRun {
     try DecisionAdapter.write(
       of: ModelSource(path: path), trainedOn: ModelSource(path: source), to: adapter, replaces: true)
     onEvent(.model(path: adapter))
+  }
+
+  /// How the model forgets that is written at a ratio, if the recipe calibrates.
+  private func calibratedSettings(ratio: Double) throws -> DMSSettings? {
+    guard let eviction = recipe.eviction, eviction.calibrates else { return nil }
+    var settings = eviction.settings
+    // What is forgotten changes what the layers above decide: the second time hits what the first comes near.
+    for _ in 0..<2 {
+      let temporary = try CheckpointFolder(folder.path + "/calibrated")
+      try TrainedModel.write(parameters, into: temporary, source: source, type: .f32, dms: settings)
+      settings.alphaOffset += try OffsetCalibration.shift(
+        toEvict: 1 - 1 / ratio, of: data.heldOut, folder: temporary.partial, on: machine)
+    }
+    return settings
   }
 
   private func record(_ loss: StepLoss, _ norm: Double) -> StepRecord {

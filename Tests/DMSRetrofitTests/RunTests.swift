@@ -22,7 +22,7 @@ final class RunTests: RunPlace {
       switch kind {
       case "pretrain": try recipe(pretrain)
       case "fade": try recipe(#""kind": "fade", "checkpoint_every": 2"#)
-      case "retrofit": try recipe(retrofit)
+      case "retrofit": try recipe(retrofit, overrides: ["eviction.calibrates=true"])
       case "retrofit borrowed": try recipe(retrofit, overrides: ["eviction.trains=borrowed"])
       default: try recipe(retrofit, overrides: ["eviction.trains=adapter", "eviction.adapter=true"])
       }
@@ -149,6 +149,22 @@ final class RunTests: RunPlace {
       let value: Float = tensor.name.hasSuffix("alpha_norm.weight") ? 1 : 0
       #expect((0..<tensor.count).allSatisfy { parameters.values.base[tensor.offset + $0] == value })
     }
+  }
+
+  @Test func aCalibratedModelForgetsWhatWasAskedFor() throws {
+    let model = try emptyModel()
+    try run(try recipe(pretrain, steps: 2), model, "base")
+    func shares(_ name: String, _ calibrates: Bool) throws -> [Double] {
+      try run(
+        try recipe(retrofit, overrides: ["eviction.calibrates=\(calibrates)", "evaluation_sequences=8"]),
+        "\(root)/base/model", name)
+      let heads = try JSON(file: "\(root)/\(name)/report.json")["evaluation"]?["evicted_shares"]?.array ?? []
+      return heads.flatMap { $0.array ?? [] }.compactMap(\.double)
+    }
+    func mean(_ shares: [Double]) -> Double { shares.reduce(0, +) / Double(shares.count) }
+    // Two thirds, but for the window of 4 of some 60 tokens.
+    #expect(abs(mean(try shares("calibrated", true)) - 0.62) < 0.05)
+    #expect(abs(mean(try shares("as trained", false)) - 0.62) > 0.1)
   }
 
   // MARK: Bad input
