@@ -82,9 +82,17 @@ struct GenerateCommand: ParsableCommand {
       options.context
       ?? min(
         model.decoder.configuration.context, (prepared.map(\.ids.count).max() ?? 0) + (answers.maxTokens ?? 0))
+    let engine = try Engine(model.decoder, on: machine, options)
+    for (prompt, job) in zip(prepared, jobs.prompts) {
+      let count = prompt.ids.count
+      guard (1..<engine.context).contains(count) else {
+        throw InputError(
+          "prompt \(job.place + 1) has \(count) tokens, where the context has room for \(engine.context)",
+          remedy: count == 0 ? "leave it out" : "shorten it, or raise --context")
+      }
+    }
     let file = try AnswerFile(output, resumes: resume, settings: jobs.settings)
     defer { withExtendedLifetime(file) {} }
-    let engine = try Engine(model.decoder, on: machine, options)
     try generate(jobs, prepared, model, engine, file)
   }
 

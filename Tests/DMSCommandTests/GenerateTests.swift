@@ -85,6 +85,14 @@ struct GenerateTests {
     #expect(!FileManager.default.fileExists(atPath: folder + "/out"))
   }
 
+  @Test func aPromptThatDoesNotFitIsNamedBeforeAnythingIsWritten() throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let file = try write(#"{"prompt": "fox"}"# + "\n" + #"{"text": "\#(String(repeating: "fox ", count: 200))"}"#)
+    let outcome = try generate("long", "--prompts", file, "--context", "64")
+    #expect(outcome.code == 1 && outcome.errors.contains("prompt 2 has "), "\(outcome.errors)")
+    #expect(!FileManager.default.fileExists(atPath: folder + "/long"))
+  }
+
   @Test func withoutPromptsTheUsageIsWrong() throws {
     defer { try? FileManager.default.removeItem(atPath: folder) }
     #expect(try generate("out").code == 2)

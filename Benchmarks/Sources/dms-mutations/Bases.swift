@@ -6,7 +6,7 @@ struct Bases {
   let program: Program
 
   /// Models by their names: Qwen3 with a borrowed neuron, Qwen2 in shards with the older tokenizer files, Llama with
-  /// SentencePiece and FastDMS' metadata, Qwen3 with an adapter, and dense for training. Two of them are GGUF files, too.
+  /// SentencePiece and FastDMS' metadata, Qwen3 with an adapter, and dense for training and for an adapter that lies apart. Two of them are GGUF files, too.
   static let models = ["neuron", "shards", "llama", "adapter", "dense"]
 
   /// Makes them all.
@@ -42,6 +42,10 @@ struct Bases {
           "1",
         ], in: neuron)
     }
+    let dense = "\(root)/dense"
+    try run(["retrofit", "model", "made", "--recipe", "retrofit.json", "--threads", "1"], in: dense)
+    try link("\(dense)/made/model-dms-adapter", to: "\(dense)/laid", copied: true)
+    try remove("\(dense)/made")
     for (model, recipe) in [("dense", "pretrain"), ("adapter", "retrofit")] {
       let folder = "\(root)/\(model)"
       try run([recipe, "model", "run", "--recipe", "\(recipe).json", "--threads", "1"], in: folder)
@@ -80,6 +84,11 @@ struct Bases {
         : #"{"messages": [{"role": "user", "content": "Say \#(number)."}, {"role": "assistant", "content": "It is \#(number)."}]}"#
     }
     try writeFile(Array((lines.joined(separator: "\n") + "\n").utf8), to: "\(folder)/lines.jsonl")
+    let prompts = [
+      #"{"prompt": "Say 1."}"#, #"{"messages": [{"role": "user", "content": "Say 2."}]}"#, #"{"text": "The value of"}"#,
+      #"{"question": "Which?", "choices": ["one", "two"]}"#,
+    ]
+    try writeFile(Array((prompts.joined(separator: "\n") + "\n").utf8), to: "\(folder)/prompts.jsonl")
     let ids = (0..<24).map { 3 + $0 * 7 % 200 }
     try writeFile(Tree.integers(ids).bytes, to: "\(folder)/ids.json")
     var file = TensorFile()

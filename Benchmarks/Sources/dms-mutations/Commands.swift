@@ -103,6 +103,14 @@ struct Command: Sendable {
       name: "quantize-f16", arguments: ["quantize", "model", "out", "--weights", "f16"] + one, needs: ["model"],
       outputs: ["out/"]),
     Command(
+      name: "run-laid", arguments: ["run", "model", "The", "--adapter", "laid"] + few, needs: ["model", "laid"]),
+    Command(
+      name: "merge", arguments: ["merge", "model", "laid", "out"] + one, needs: ["model", "laid"], outputs: ["out/"]),
+    Command(
+      name: "generate",
+      arguments: ["generate", "model", "--prompts", "prompts.jsonl", "--output", "answers.jsonl"] + few,
+      needs: ["model", "prompts.jsonl"], outputs: ["answers.jsonl"], keepsWhatIsDone: true),
+    Command(
       name: "perplexity", arguments: ["perplexity", "model", "--text", "text.txt", "--context", "64", "--json"] + one,
       needs: ["model", "text.txt"],
       isJSON: true),

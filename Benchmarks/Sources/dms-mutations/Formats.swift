@@ -180,6 +180,20 @@ struct Format: Sendable {
       places: ["a", "b"].map {
         Place(base: "neuron", file: "\($0).safetensors", commands: ["compare", "compare-only"])
       }),
+    // Its numbers belong to the base's fingerprint or decide evictions: a changed one need not be noticed.
+    Format(
+      name: "adapter", share: 4, mutators: TensorMutators.all(required: true) { _ in false },
+      places: [Place(base: "dense", file: "laid/adapter.safetensors", commands: ["run-laid", "merge"])]),
+    Format(
+      name: "adapter-config", share: 3,
+      mutators: ConfigurationMutators.keys([
+        "dms_separate_alpha", "dms_alpha_per", "dms_alpha_scale", "dms_initial_alpha_offset", "dms_window_size", "dms_cr",
+        "dms_tau", "dms_disable_eviction", "base", "shape", "kept",
+      ]),
+      places: [Place(base: "dense", file: "laid/adapter_config.json", commands: ["run-laid", "merge"])]),
+    Format(
+      name: "prompts", share: 3, mutators: SavedMutators.lines,
+      places: ["dense", "neuron"].map { Place(base: $0, file: "prompts.jsonl", commands: ["generate"]) }),
     Format(
       name: "tools", share: 2, mutators: JSONMutators.file,
       places: ["neuron", "shards"].map { Place(base: $0, file: "tools.json", commands: ["run-tools"]) }),
@@ -218,7 +232,7 @@ enum RecipeMutators {
       "eviction",
       [
         "window", "alpha_scale", "alpha_offset", "alpha_per", "tau", "adapter", "ratio", "steps_per_ratio", "weight",
-        "trains", "exports",
+        "trains", "calibrates", "exports",
       ]
     ), ("stages", ["steps", "sequences", "length", "size", "weights"]),
     ("data", ["text", "jsonl", "task", "questions", "weight", "scored"]),
