@@ -91,8 +91,8 @@ struct RetrofitCommand: ParsableCommand {
     commandName: "retrofit", abstract: "Teach a model to forget: turn it into a DMS model.",
     discussion: """
       The model learns from its own predictions while its memory becomes less. Recipes: paper-cr8 (the paper's, all weights), \
-      nvidia-adapter (an adapter alone), tiny (the models in Models), and fade, which prepares a model for a retrofit that \
-      borrows a neuron. Ctrl-C saves and stops; --resume goes on as if nothing had happened.
+      nvidia-adapter (an adapter alone), smollm2-cr4 and smollm2-cr8 (the adapters in Models), tiny (the small models \
+      there), and fade, which prepares a model for a retrofit that borrows a neuron. Ctrl-C saves and stops; --resume goes on as if nothing had happened.
       """)
 
   @OptionGroup var arguments: TrainingArguments

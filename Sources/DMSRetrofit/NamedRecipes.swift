@@ -7,7 +7,8 @@ import DMSText
 extension Recipe {
   private static let files = [
     "fade": PackageResources.fade_json, "nvidia-adapter": PackageResources.nvidia_adapter_json,
-    "paper-cr8": PackageResources.paper_cr8_json, "tiny": PackageResources.tiny_json,
+    "paper-cr8": PackageResources.paper_cr8_json, "smollm2-cr4": PackageResources.smollm2_cr4_json,
+    "smollm2-cr8": PackageResources.smollm2_cr8_json, "tiny": PackageResources.tiny_json,
     "tiny-facts": PackageResources.tiny_facts_json, "tiny-fade": PackageResources.tiny_fade_json,
     "tiny-pretrain": PackageResources.tiny_pretrain_json,
   ]

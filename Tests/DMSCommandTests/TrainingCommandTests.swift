@@ -78,7 +78,7 @@ struct TrainingCommandTests {
       #expect(named.code == 0, "\(named.errors)")
       #expect(try stepsOfLog(folder) == [1, 2])
       let unknown = try Training(arguments(steps: 2, recipe: "tinny"), in: folder).end()
-      #expect(unknown.code == 1 && unknown.errors.contains("known are fade, nvidia-adapter, paper-cr8, tiny, "))
+      #expect(unknown.code == 1 && unknown.errors.contains("known are fade, nvidia-adapter, paper-cr8, smollm2-cr4, "))
       #expect(unknown.errors.filter { $0 == "\n" }.count == 1)
       try write("{\"kind\": \"pretrain\"}", folder + "/paper-cr8")
       let file = try Training(["retrofit", start, "other", "--recipe", "paper-cr8"], in: folder).end()

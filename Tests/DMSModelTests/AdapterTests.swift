@@ -101,6 +101,21 @@ struct AdapterTests {
     try data.write(to: URL(filePath: file))
   }
 
+  @Test(arguments: [4.0])
+  func aShippedAdapterIsWholeAndSmall(ratio: Double) throws {
+    defer { remove() }
+    let path =
+      URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent().path + "/Models/smollm2-cr\(Int(ratio))-dms-adapter"
+    let adapter = try DecisionAdapter(folder: path)
+    #expect(adapter.settings.compressionRatio == ratio && adapter.base.samples.count == 64 + 5 * 30)
+    let sizes = try FileManager.default.contentsOfDirectory(atPath: path).map {
+      try FileManager.default.attributesOfItem(atPath: path + "/" + $0)[.size] as? Int ?? 0
+    }
+    #expect(sizes.reduce(0, +) < 1 << 19)
+    #expect(problem(adapter: path).contains("another model: llama of 30 layers, 576 wide"))
+  }
+
   @Test func anotherBaseIsRefused() throws {
     defer { remove() }
     let shape = try #require(Fixture.all.first { $0.name == "llama3-rope-scaling" })
