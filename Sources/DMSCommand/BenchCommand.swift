@@ -78,7 +78,7 @@ struct BenchCommand: ParsableCommand {
     guard simulatedWindow == nil || simulatedRatio != nil else {
       throw ValidationError("--simulated-window needs --simulated-ratio")
     }
-    guard shape == nil || engineOptions.adapter == nil else {
+    guard shape == nil || engineOptions.adapters.isEmpty else {
       throw ValidationError("--adapter needs a model: the weights of a --shape are drawn at random")
     }
     guard !engineOptions.noEviction else { throw ValidationError("use --policy dense instead of --no-eviction") }
@@ -137,6 +137,7 @@ struct BenchCommand: ParsableCommand {
         "this model was not taught to forget", at: "--policy dms", remedy: "give --simulated-ratio to draw evictions")
     }
     Interrupt.watch()
+    let work = Provenance.work(machine)
     let depths = Set(try numbers(depth, "--depth", 0...(1 << 24))).sorted()
     let chains = try numbers(self.chains, "--chains", 1...1024)
     var results: [BenchRun.Result] = []
@@ -159,8 +160,8 @@ struct BenchCommand: ParsableCommand {
     }
     let report = BenchReport(
       decoder: decoder, source: model ?? shape ?? "", machine: machine, memory: memory, results: results,
-      loading: loading)
-    if json { try writeAnswer(report.json + "\n") }
+      loading: loading, work: work)
+    if json { try writeAnswer(report.json() + "\n") }
     if markdown { try writeAnswer(report.markdown) }
     printError(report.summary)
   }

@@ -14,6 +14,8 @@ struct BenchReport {
   let results: [BenchRun.Result]
   /// From the file's opening on.
   let loading: Duration
+  /// What did the work.
+  let work: JSON
 
   /// The most that memory delivered in bytes per second: other processes only ever take away.
   private var bandwidth: Double { results.flatMap(\.bandwidths).max() ?? memory.best(of: 5) }
@@ -27,14 +29,14 @@ struct BenchReport {
       + "\(byteCount(decoder.stepBytes)) of weights a step, of \(byteCount(decoder.weightBytes)), peak resident \(byteCount(peakBytes))"
   }
 
-  var json: String {
+  func json() throws -> String {
     JSON.members([
-      "model": .string(source), "threads": .integer(machine.threads),
+      "model": .string(source), "model_hash": try Provenance.hash(decoder), "threads": .integer(machine.threads),
       "instructions": .string(machine.instructions.rawValue),
       "bandwidth_bytes_per_second": .number(bandwidth), "weight_bytes": .integer(decoder.weightBytes),
       "weight_bytes_per_step": .integer(decoder.stepBytes), "peak_resident_bytes": .integer(peakBytes),
       "arithmetic": .string(decoder.arithmetic.rawValue), "load_seconds": .rounded(loading / .seconds(1), 3),
-      "results": .array(results.map(\.json)),
+      "results": .array(results.map(\.json)), "produced_by": work,
     ]).line
   }
 

@@ -5,7 +5,7 @@ import DMSPlatform
 import Glibc
 
 /// What this program is called by those who report what it did.
-private let version = "0.1.0"
+let version = "0.1.0"
 
 struct DMSCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -15,7 +15,7 @@ struct DMSCommand: ParsableCommand {
     subcommands: [
       RunCommand.self, ChatCommand.self, InspectCommand.self, QuantizeCommand.self, MergeCommand.self,
       TraceCommand.self,
-      CompareCommand.self, PerplexityCommand.self, EvaluateCommand.self, GenerateCommand.self, BenchCommand.self,
+      CompareCommand.self, PerplexityCommand.self, EvalCommand.self, GenerateCommand.self, BenchCommand.self,
       RetrofitCommand.self,
       PretrainCommand.self,
       TokenizerCommand.self,
@@ -30,6 +30,8 @@ enum Main {
     restartWithBetterBLAS()
     reportLostFiles()
     Interrupt.install()
+    // A file that may not grow is an error with a message, not the program's end.
+    signal(SIGXFSZ, SIG_IGN)
     do {
       // Lists and strings cannot say that they do not fit: what every command needs is asked for here.
       try MemoryLimits.require(32 << 20, for: "the program", remedy: "end other programs")

@@ -38,8 +38,10 @@ struct EngineOptions: ParsableArguments {
       """)
   var arithmetic: Arithmetic?
 
-  @Option(help: "The folder of an adapter that teaches MODEL to forget, as dms retrofit writes them.")
-  var adapter: String?
+  @Option(
+    name: .customLong("adapter"),
+    help: "The folder of an adapter that teaches MODEL to forget, as dms retrofit writes them.")
+  var adapters: [String] = []
 
   @Option(help: "Force an instruction set. Default: the best that the processor has.")
   var isa: InstructionSet?
@@ -65,7 +67,10 @@ struct EngineOptions: ParsableArguments {
   }
 
   /// The model, with the adapter if one is given.
-  func source(_ path: String) throws -> ModelSource { try ModelSource(path: path, adapter: adapter) }
+  func source(_ path: String) throws -> ModelSource {
+    guard adapters.count <= 1 else { throw ValidationError("--adapter can be given once") }
+    return try ModelSource(path: path, adapter: adapters.first)
+  }
 
   /// What the command computes with.
   func machine() throws -> Machine { try Machine(threads: threads, instructions: isa) }

@@ -153,7 +153,7 @@ struct GenerateCommand: ParsableCommand {
   }
 }
 
-/// A range of tokens as it is written: 900-3900.
+/// A range of tokens as it is written: 900-3900, or 2048 for that alone.
 struct TokenRange: ExpressibleByArgument {
   let range: ClosedRange<Int>
 
@@ -161,7 +161,8 @@ struct TokenRange: ExpressibleByArgument {
 
   init?(argument: String) {
     let bounds = argument.split(separator: "-").map { Int($0) }
-    guard bounds.count == 2, let least = bounds[0], let most = bounds[1], least >= 20, least <= most, most <= 1 << 20
+    guard (1...2).contains(bounds.count), let least = bounds[0], let most = bounds[bounds.count - 1], least >= 20,
+      least <= most, most <= 1 << 20
     else { return nil }
     range = least...most
   }

@@ -64,18 +64,20 @@ struct PerplexityCommand: ParsableCommand {
     var referenceOptions = engineOptions
     referenceOptions.weights = againstWeights ?? .asStored
     referenceOptions.arithmetic = nil
-    referenceOptions.adapter = nil
+    referenceOptions.adapters = []
     referenceOptions.noEviction = engineOptions.noEviction || againstNoEviction
     if againstNoEviction { referenceOptions.kvBudget = nil }
     referenceOptions.context = engine.context
     let reference = try against.map { try self.engine($0, referenceOptions, on: machine) }
     Interrupt.watch()
+    let work = Provenance.work(machine)
     var options = Perplexity.Options()
     options.progress = progressBar("reading")
     options.isCancelled = { Interrupt.isRequested }
     let result = try Perplexity.measure(ids, on: engine, against: reference, options: options)
-    let report = PerplexityReport(model: model, engine: engine, against: against, reference: reference, result: result)
-    if result.tokens > 0 { printAnswer(json ? report.json : report.text) }
+    let report = PerplexityReport(
+      model: model, engine: engine, against: against, reference: reference, result: result, work: work)
+    if result.tokens > 0 { printAnswer(json ? try report.json() : report.text) }
     guard result.isComplete else {
       printError("dms: interrupted; the text was not read to its end")
       throw Interrupt.exitCode

@@ -14,6 +14,8 @@ struct PerplexityReport {
   let against: String?
   let reference: Engine?
   let result: Perplexity
+  /// What did the work.
+  let work: JSON
 
   var text: String {
     var lines = [
@@ -40,8 +42,8 @@ struct PerplexityReport {
     return lines.joined(separator: "\n")
   }
 
-  var json: String {
-    var object = produced(model, engine)
+  func json() throws -> String {
+    var object = try Provenance.model(model, engine)
     object["context"] = .integer(engine.context)
     object["threads"] = .integer(engine.machine.threads)
     object["instructions"] = .string(engine.machine.instructions.rawValue)
@@ -50,13 +52,14 @@ struct PerplexityReport {
     object["perplexity"] = .number(result.value)
     object["nats_per_token"] = .number(result.natsPerToken)
     if let difference = result.difference, let reference {
-      object["against"] = .object(compared(difference, with: reference))
+      object["against"] = .object(try compared(difference, with: reference))
     }
+    object["produced_by"] = work
     return JSON.object(object).line
   }
 
-  private func compared(_ difference: Perplexity.Difference, with reference: Engine) -> JSONObject {
-    var object = produced(against ?? "", reference)
+  private func compared(_ difference: Perplexity.Difference, with reference: Engine) throws -> JSONObject {
+    var object = try Provenance.model(against ?? "", reference)
     object["perplexity"] = .number(difference.referenceValue)
     object["nats_per_token"] = .number(difference.referenceNatsPerToken)
     object["perplexity_ratio"] = .number(result.value / difference.referenceValue)
@@ -73,22 +76,5 @@ struct PerplexityReport {
       object["eviction_share"] = .number(decisions.referenceEvictionShare)
     }
     return object
-  }
-
-  private func produced(_ folder: String, _ engine: Engine) -> JSONObject {
-    JSONObject([
-      "model": .string(folder), "weights": .string(engine.decoder.weightFormat.rawValue),
-      "arithmetic": .string(engine.decoder.arithmetic.rawValue), "kv_type": .string(engine.kvType.rawValue),
-      "policy": .string(policy(engine)),
-    ])
-  }
-
-  private func policy(_ engine: Engine) -> String {
-    switch engine.policy {
-    case .keepAll: "dense"
-    case .delayed: "dms"
-    case .capped: "dms with a cap"
-    case .sliding: "window"
-    }
   }
 }

@@ -77,6 +77,7 @@ struct RunCommand: ParsableCommand {
     let session = try Session(engineOptions.engine(model.decoder, on: machine))
     sampling.sayWhatHasNoEffect(model.generation)
     Interrupt.watch()
+    let work = Provenance.work(machine)
     let answer = try model.answer(prompt, in: session, sampling.options(model)) { piece in
       if !json { try writeAnswer(piece) }
     } isCancelled: {
@@ -84,7 +85,8 @@ struct RunCommand: ParsableCommand {
     }
     let summary = Summary(answer, model.decoder.arithmetic)
     if json {
-      printAnswer(summary.json(promptIDs: prompt.ids))
+      let hash = try Provenance.hash(model.decoder)
+      printAnswer(summary.json(promptIDs: prompt.ids, modelHash: hash, producedBy: work))
     } else {
       if !answer.text.isEmpty || answer.generation.reason != .cancelled, !answer.text.hasSuffix("\n") {
         try writeAnswer("\n")

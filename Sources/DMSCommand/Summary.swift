@@ -35,7 +35,7 @@ struct Summary {
       + "· arithmetic \(arithmetic.rawValue)"
   }
 
-  func json(promptIDs: [Int]) -> String {
+  func json(promptIDs: [Int], modelHash: JSON, producedBy: JSON) -> String {
     JSON.members([
       "text": .string(answer.text), "finish_reason": .string(generation.reason.rawValue),
       "prompt_ids": .array(promptIDs.map(JSON.integer)), "generated_ids": .array(generation.ids.map(JSON.integer)),
@@ -45,18 +45,7 @@ struct Summary {
       "compression_ratio": .rounded(ledger.compressionRatio, 4), "cache_bytes_held": .integer(ledger.bytesHeld),
       "cache_bytes_live": .integer(ledger.bytesLive), "cache_bytes_dense": .integer(ledger.bytesDense),
       "cache_bytes_reserved": .integer(ledger.bytesReserved),
-      "arithmetic": .string(arithmetic.rawValue),
+      "arithmetic": .string(arithmetic.rawValue), "model_hash": modelHash, "produced_by": producedBy,
     ]).line
-  }
-}
-
-extension JSON {
-  /// A measured number with so many decimals as are worth reading.
-  static func rounded(_ value: Double, _ places: Int) -> JSON {
-    var scale = 1.0
-    for _ in 0..<places { scale *= 10 }
-    let rounded = (value * scale).rounded() / scale
-    // Beyond what the scale can hold there are no decimals.
-    return .number(rounded.isFinite ? rounded : value)
   }
 }

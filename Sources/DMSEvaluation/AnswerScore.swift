@@ -8,6 +8,13 @@ enum AnswerScore {
     return Double(references.count { text.contains($0.lowercased()) }) / Double(max(1, references.count))
   }
 
+  /// The last formula of a text, between dollars, in `\( \)` or in `\[ \]`.
+  static func lastFormula(in text: String) -> String? {
+    let forms = [#/\$\$(.+?)\$\$/#, #/\$(.+?)\$/#, #/\\\((.+?)\\\)/#, #/\\\[(.+?)\\\]/#]
+    let found = forms.flatMap { text.matches(of: $0.dotMatchesNewlines()) }
+    return found.max { $0.range.upperBound < $1.range.upperBound }.map { String($0.1) }
+  }
+
   /// The last number of a text in one spelling: without thousands separators, leading zeros and zeros that end a fraction.
   static func lastNumber(in text: String) -> String? {
     let characters = Array(text.utf8)

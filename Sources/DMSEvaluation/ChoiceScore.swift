@@ -1,5 +1,6 @@
 // How likely a model finds continuations of a context. What they share is read once; each goes on from a fork.
 
+import DMSCache
 import DMSGeneration
 import DMSModel
 import DMSPlatform
@@ -12,16 +13,23 @@ public struct ChoiceScore: Sendable {
   /// Bytes of each continuation in UTF-8, without the space that it begins with.
   public let bytes: [Int]
 
-  /// The likeliest continuation; the first of several.
-  public var likeliest: Int { Self.first(logLikelihoods) }
-  /// The likeliest continuation per byte; the first of several.
-  public var likeliestPerByte: Int { Self.first(zip(logLikelihoods, bytes).map { $0 / Double(max(1, $1)) }) }
+  /// Tokens that went through the model: what the choices share once, the rest of each.
+  public let tokens: Int
+  /// The account of the cache that what the choices share was read into.
+  public let ledger: Ledger
 
-  private static func first(_ values: [Double]) -> Int {
-    values.indices.reduce(0) { values[$1] > values[$0] ? $1 : $0 }
+  /// The place of the likeliest continuation; the first of several.
+  static func likeliest(_ logLikelihoods: [Double]) -> Int {
+    logLikelihoods.indices.reduce(0) { logLikelihoods[$1] > logLikelihoods[$0] ? $1 : $0 }
   }
 
-  /// Scores continuations, tokenized as lm-evaluation-harness does, without a token that begins the text.
+  /// The place of the likeliest continuation per byte (lm-evaluation-harness's acc_norm); the first of several.
+  static func likeliest(_ logLikelihoods: [Double], perByteOf bytes: [Int]) -> Int {
+    likeliest(zip(logLikelihoods, bytes).map { $0 / Double(max(1, $1)) })
+  }
+
+  /// Scores continuations, tokenized as lm-evaluation-harness does, after the token that begins a text where the tokenizer
+  /// puts one.
   ///
   /// - Throws: `InputError` for a context or a continuation without tokens, for what does not fit the context and for lack
   ///   of memory; `CancellationError`.
@@ -40,6 +48,8 @@ public struct ChoiceScore: Sendable {
     try session.resume(Array(first.ids[..<shared]), isCancelled: isCancelled)
     logLikelihoods = try texts.map { try Self.logLikelihood($0, after: session, engine, isCancelled) }
     bytes = choices.map { ($0.first == " " ? $0.dropFirst() : $0[...]).utf8.count }
+    tokens = shared + texts.reduce(0) { $0 + $1.ids.count - 1 - shared }
+    ledger = session.cache.ledger
   }
 
   private static func logLikelihood(
@@ -79,8 +89,9 @@ struct ContinuedText {
   init(_ context: String, _ continuation: String, _ tokenizer: Tokenizer) throws {
     var head = context[...]
     while head.last?.isWhitespace ?? false { head.removeLast() }
-    ids = tokenizer.encode(context + continuation, addSpecialTokens: false, parseSpecial: false)
-    split = tokenizer.encode(String(head), addSpecialTokens: false, parseSpecial: false).count
+    let beginning = tokenizer.beginning
+    ids = beginning + tokenizer.encode(context + continuation, addSpecialTokens: false, parseSpecial: false)
+    split = beginning.count + tokenizer.encode(String(head), addSpecialTokens: false, parseSpecial: false).count
     guard split > 0 else { throw InputError("a context without tokens", remedy: "give choices something to follow") }
     guard split < ids.count else { throw InputError("a choice without tokens of its own") }
   }

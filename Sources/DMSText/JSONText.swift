@@ -11,6 +11,17 @@ extension JSON {
   public var line: String { JSONEncoding.text(of: self, isIndented: false) }
 }
 
+extension JSON {
+  /// A measured number with so many decimals as are worth reading.
+  package static func rounded(_ value: Double, _ places: Int) -> JSON {
+    var scale = 1.0
+    for _ in 0..<places { scale *= 10 }
+    let rounded = (value * scale).rounded() / scale
+    // Beyond what the scale can hold there are no decimals.
+    return .number(rounded.isFinite ? rounded : value)
+  }
+}
+
 extension String {
   /// A JSON string literal; text beyond ASCII stays as it is.
   package var jsonLiteral: String {

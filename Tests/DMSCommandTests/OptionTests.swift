@@ -28,7 +28,9 @@ struct OptionTests {
     ),
     (["trace", "m", "--prompt", "p", "-o", "o"], ["threads", "context", "split"]),
     (["perplexity", "m", "--text", "t"], ["threads", "context"]),
-    (["evaluate", "m"], ["threads", "context", "problems", "seed", "size"]), (["compare", "a", "b"], ["tolerance"]),
+    (
+      ["evaluate", "m"], ["threads", "context", "problems", "seed", "size", "limit", "samples", "batch", "max-tokens"]
+    ), (["compare", "a", "b"], ["tolerance"]),
     (["quantize", "m", "o", "--weights", "q8"], ["threads"]),
     (["tokenizer", "train", "o", "--task", "sums"], ["problems"]),
   ])
@@ -178,8 +180,8 @@ struct OptionTests {
       for arguments in [
         ["evaluate", model, folder + "/none", "--problems", "100000"],
         ["evaluate", model, bare, "--problems", "100000"],
-        ["evaluate", model, "--answers", folder + "/none/answers", "--problems", "100000"],
-        ["evaluate", model, "--answers", folder, "--problems", "100000"],
+        ["evaluate", model, "--output", folder + "/none/run", "--problems", "1"],
+        ["evaluate", model, "--output", models + "/problem.txt", "--problems", "1"],
         ["perplexity", model, "--text", models + "/problem.txt", "--against", folder + "/none"],
         ["perplexity", folder + "/none", "--text", models + "/problem.txt"],
         ["trace", folder + "/nothing", "--prompt", "hi", "-o", folder + "/none/out"],

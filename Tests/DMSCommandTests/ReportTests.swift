@@ -31,7 +31,7 @@ struct ReportTests {
           "perplexity", fixtures + "/qwen3-dms-neuron-head", "--tokens", ids, "--against",
           fixtures + "/qwen3-dms-neuron-head",
         ],
-        ["evaluate", model, model, "--problems", "1", "--size", "20-40", "--answers", folder + "/answers"],
+        ["evaluate", model, model, "--problems", "1", "--size", "20-40", "--output", folder + "/run"],
       ] {
         let outcome = try dms(arguments + ["--json"])
         #expect(outcome.code == 0, "\(outcome.errors)")
@@ -39,7 +39,7 @@ struct ReportTests {
         #expect((report as? [String: Any])?.isEmpty == false)
         expectSnakeCase(report, "\(arguments[0])")
       }
-      let answers = try String(contentsOfFile: folder + "/answers", encoding: .utf8).split(separator: "\n")
+      let answers = try String(contentsOfFile: folder + "/run/records.jsonl", encoding: .utf8).split(separator: "\n")
       #expect(answers.count == 6)
       for line in answers { expectSnakeCase(try JSONSerialization.jsonObject(with: Data(line.utf8)), "answers") }
     }

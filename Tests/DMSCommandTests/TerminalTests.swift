@@ -115,13 +115,19 @@ struct TerminalTests {
   }
 
   @Test func progressIsGoneBeforeAnError() throws {
-    // The first problems fit the context, a later one does not.
-    let terminal = try PseudoTerminal(
-      ["evaluate", model, "--task", "sums", "--size", "20-200", "--context", "150"], columns: 200)
-    #expect(terminal.end() == 1)
-    #expect(terminal.output.contains("%"))
-    let shown = screen(terminal.output).filter { !$0.isEmpty }
-    #expect(shown.count == 1 && shown[0].hasPrefix("dms: the prompt of "), "\(shown)")
+    try withFolder { folder in
+      let terminal = try PseudoTerminal(
+        ["evaluate", model, "--task", "sums", "--problems", "1000", "--size", "20-60", "--output", folder + "/run"],
+        columns: 200)
+      terminal.read(until: "%")
+      // No file may grow from now on, as if the disk were full.
+      let limit = try Process.run(
+        URL(filePath: "/usr/bin/prlimit"), arguments: ["--fsize=1", "--pid", "\(terminal.process)"])
+      limit.waitUntilExit()
+      #expect(terminal.end() == 1)
+      let shown = screen(terminal.output).filter { !$0.isEmpty }
+      #expect(shown.count == 1 && shown[0].hasPrefix("dms: \(folder)/run/records.jsonl: cannot be written"), "\(shown)")
+    }
   }
 
   @Test func progressFollowsTheTerminalsWidth() throws {

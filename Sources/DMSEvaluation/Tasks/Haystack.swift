@@ -7,38 +7,51 @@ struct Haystack: Sendable {
   private static let noise = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."
   /// The words of a text, repeated where it is too short.
   private let words: [String]
-  /// Words of a thousand tokens of English, roughly.
-  private static let wordsPerThousand = 750
-
-  /// - Parameter text: `nil` for noise.
-  init(_ text: String?, source: String = "text") throws {
-    words = (text ?? Self.noise).split(whereSeparator: \.isWhitespace).map(String.init)
-    guard !words.isEmpty else { throw InputError("no words", at: source, remedy: "give a text to hide facts in") }
-  }
+  /// By place, whether a sentence ends with the word.
+  private let ends: [Bool]
 
   /// The text of a file; noise without one.
+  /// - Throws: `InputError` for a file that cannot be read, is no UTF-8 or has no words.
   init(path: String?) throws {
-    let text = try path.map { path in
-      let file = try MappedFile(path: path)
-      return withExtendedLifetime(file) { String(decoding: file.bytes, as: UTF8.self) }
+    words = try (path.map(DataText.read) ?? Self.noise).split(whereSeparator: \.isWhitespace).map(String.init)
+    guard !words.isEmpty else {
+      throw InputError("no words", at: path, remedy: "give a text to hide facts in")
     }
-    try self.init(text, source: path ?? "text")
+    ends = words.map { $0.hasSuffix(".") }
   }
 
-  /// A text of roughly `tokens` tokens with facts after ends of sentences, in their order.
-  func text(hiding facts: [String], tokens: Int, _ random: inout RandomStream) -> String {
-    let count = max(1, tokens * Self.wordsPerThousand / 1000)
-    let text = (0..<count).map { words[$0 % words.count] }
-    let ends = [0] + text.indices.filter { text[$0].hasSuffix(".") }.map { $0 + 1 }
-    let places = facts.map { _ in ends[Int.random(in: 0..<ends.count, using: &random)] }.sorted()
+  /// So many words with facts after ends of sentences, in their order.
+  /// - Parameter depths: for each fact, where it stands, from 0 to 1.
+  private func text(hiding facts: [String], at depths: [Double], words count: Int) -> String {
+    let places = [0] + (0..<count).lazy.filter { ends[$0 % words.count] }.map { $0 + 1 }
+    let chosen = depths.map { places[min(places.count - 1, Int($0 * Double(places.count)))] }.sorted()
     var (parts, next) = ([String](), 0)
     for place in 0...count {
-      while next < facts.count, places[next] == place {
+      while next < facts.count, chosen[next] == place {
         parts.append(facts[next])
         next += 1
       }
-      if place < count { parts.append(text[place]) }
+      if place < count { parts.append(words[place % words.count]) }
     }
     return parts.joined(separator: " ")
+  }
+
+  /// The longest prompt around a text with hidden facts that has at most so many tokens; without any haystack if even that is
+  /// longer.
+  ///
+  /// - Parameter prompt: puts the words around the text.
+  func prompt(
+    hiding facts: [String], tokens: Int, _ reader: TaskReader, _ random: inout RandomStream,
+    _ prompt: (String) -> TaskPrompt
+  ) throws -> TaskPrompt {
+    let depths = facts.map { _ in Double.random(in: 0..<1, using: &random) }
+    func made(_ count: Int) -> TaskPrompt { prompt(text(hiding: facts, at: depths, words: count)) }
+    // Every word is a token at least.
+    var (fits, tooMany) = (0, max(1, tokens))
+    while tooMany - fits > 1 {
+      let middle = (fits + tooMany) / 2
+      if try reader.promptTokens(made(middle)) <= tokens { fits = middle } else { tooMany = middle }
+    }
+    return made(fits)
   }
 }

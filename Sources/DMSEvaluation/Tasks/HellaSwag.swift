@@ -13,21 +13,19 @@ public struct HellaSwag: EvaluationTask {
 
   /// The file's first problems, in its order.
   public func problems(_ choice: TaskChoice) throws -> [TaskProblem] {
-    try TaskRecord.all(of: path).prefix(choice.limit).map { record in
+    try choice.part(of: DataRecord.all(of: path)).enumerated().map { place, record in
       let endings = try record.strings("endings")
       let label = record.json["label"]
       guard let right = label?.integer ?? label?.string.flatMap({ Int($0) }), endings.indices.contains(right) else {
         throw record.missing("label", "the place of an ending")
       }
       return TaskProblem(
-        prompt: try context(record), question: .choices(endings.map { " " + Self.cleaned($0) }, right: right))
+        id: record.id("id", "ind", place: place), prompt: TaskPrompt(text: try context(record)),
+        question: .choices(endings.map { " " + Self.cleaned($0) }, right: right))
     }
   }
 
-  /// Choices are not generated.
-  public func share(right output: String, of problem: TaskProblem) -> Double { 0 }
-
-  private func context(_ record: TaskRecord) throws -> String {
+  private func context(_ record: DataRecord) throws -> String {
     if let context = record.json["context"]?.string { return context }
     let text: String
     if let first = record.json["ctx_a"]?.string, let second = record.json["ctx_b"]?.string {
@@ -47,15 +45,5 @@ public struct HellaSwag: EvaluationTask {
       rest = rest[rest.index(after: close)...]
     }
     return (result + rest).replacing("  ", with: " ")
-  }
-}
-
-/// What texts of problems have in common.
-enum AnswerText {
-  /// Without white space at both ends.
-  static func trimmed(_ text: String) -> String {
-    var text = text[...].drop(while: \.isWhitespace)
-    while text.last?.isWhitespace ?? false { text.removeLast() }
-    return String(text)
   }
 }

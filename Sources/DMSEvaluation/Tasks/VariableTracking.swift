@@ -8,16 +8,16 @@ public struct VariableTracking: EvaluationTask {
   public let name = "variable-tracking"
   private let haystack: Haystack
   private static let hops = 4
-  /// Tokens of the prompt around the haystack, assignments included.
-  private static let frame = 140
+  /// Of an answer, as RULER has it. A right one of a tokenizer that takes more for it is given more.
+  private static let answerTokens = 30
 
   /// Hides assignments in the text of a file, or in noise.
   /// - Throws: `InputError` for a file that cannot be read or has no words.
   public init(path: String? = nil) throws { haystack = try Haystack(path: path) }
 
-  /// Made-up problems, each of its seed and its place.
+  /// Made-up problems, each of its seed and its place. A prompt and its answer have at most the size asked for.
   public func problems(_ choice: TaskChoice) throws -> [TaskProblem] {
-    (0..<choice.limit).map { index in
+    try (0..<choice.madeUp).map { index in
       var random = RandomStream(seed: RandomNumbers.seed(choice.seed ^ 0x7AC4, index))
       let size = Int.random(in: choice.size, using: &random)
       let value = "\(Int.random(in: 10_000...99_999, using: &random))"
@@ -28,21 +28,31 @@ public struct VariableTracking: EvaluationTask {
         if !names.contains(name) { names.append(name) }
       }
       let facts = names.indices.map { "VAR \(names[$0]) = \($0 == 0 ? value : "VAR " + names[$0 - 1])." }
-      return TaskProblem(
-        prompt: """
-          Memorize and track the chain(s) of variable assignment hidden in the following text.
+      let answerTokens = max(Self.answerTokens, choice.reader.tokens(names.joined(separator: ", ")) + 2)
+      let prompt = try haystack.prompt(
+        hiding: facts, tokens: size - answerTokens, choice.reader, &random
+      ) { text in
+        TaskPrompt(
+          message: """
+            Memorize and track the chain(s) of variable assignment hidden in the following text.
 
-          \(haystack.text(hiding: facts, tokens: size - Self.frame, &random))
-          Question: Find all variables that are assigned the value \(value) in the text above. \
-          Answer: According to the chain(s) of variable assignment in the text above, \(names.count) variables are \
-          assigned the value \(value), they are:
-          """,
-        question: .answer(references: names, maxTokens: 30))
+            \(text)
+            Question: Find all variables that are assigned the value \(value) in the text above.
+            """,
+          opening:
+            " Answer: According to the chain(s) of variable assignment in the text above, \(names.count) variables "
+            + "are assigned the value \(value), they are:")
+      }
+      return TaskProblem(
+        id: String(index), prompt: prompt, question: .answer(references: names, maxTokens: answerTokens))
     }
   }
 
+  /// The whole output.
+  public func answer(in output: String) -> String? { output }
+
   /// The share of the variables that the output names.
-  public func share(right output: String, of problem: TaskProblem) -> Double {
-    AnswerScore.found(problem.references, in: output)
+  public func share(right answer: String, references: [String]) -> Double {
+    AnswerScore.found(references, in: answer)
   }
 }

@@ -54,6 +54,9 @@ public final class Tokenizer: Sendable {
   /// The id of a token as the checkpoint's files write it: `<|im_end|>`, `<s>`, `▁the`, `Ġthe`.
   public func id(of token: String) -> Int? { definition.id(of: token) }
 
+  /// What the checkpoint wants before a text: BOS, or nothing.
+  package var beginning: [Int] { definition.prefix }
+
   /// Whether an id is a control token.
   public func isSpecial(_ id: Int) -> Bool { special[id] != nil }
 
