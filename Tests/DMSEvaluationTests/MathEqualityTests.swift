@@ -8,7 +8,7 @@ import Testing
 struct MathEqualityTests {
   @Test(arguments: [
     // Numbers.
-    ("5", "5.0"), ("7", "7."), ("0.5", ".5"), ("-0.5", "-\\frac{1}{2}"), ("\\frac12", "\\frac{2}{4}"),
+    ("5", "5.0"), ("0.5", ".5"), ("-0.5", "-\\frac{1}{2}"), ("\\frac12", "\\frac{2}{4}"),
     ("\\frac{1}{2}", "1/2"),
     ("\\frac43", "\\dfrac{4}{3}"), ("2\\frac{1}{2}", "2.5"), ("3\\frac{1}{4}", "\\frac{13}{4}"),
     ("0.333333", "\\frac13"),
@@ -32,14 +32,17 @@ struct MathEqualityTests {
     ("x>3", "3<x"), ("x>3", "(3,\\infty)"), ("2<x<5", "(2,5)"), ("a\\le 3", "3\\ge a"), ("x \\in (3,4]", "(3,4]"),
     ("(-\\infty,2)\\cup(3,\\infty)", "(3,\\infty)\\cup(-\\infty,2)"),
     // Lists, sets, tuples, matrices.
-    ("1,2", "2,1"), ("1,2", "(1,2)"), ("(1,2)", "\\{1,2\\}"), ("\\{1,2\\}", "2,1"), ("1 \\text{ and } 2", "1,2"),
+    ("1,2", "2,1"), ("1,2", "(1,2)"), ("(1,2)", "\\{1,2\\}"), ("\\{1,2\\}", "2,1"), ("1,2", "1,2,2"),
+    ("1 \\text{ and } 2", "1,2"),
     ("1\\pm\\sqrt{19}", "1+\\sqrt{19},1-\\sqrt{19}"), ("\\left( 3, \\frac{\\pi}{2} \\right)", "(3,\\pi/2)"),
     ("\\emptyset", "\\{\\}"), ("x=1 \\text{ or } x=2", "1,2"),
     ("\\begin{pmatrix}1\\\\2\\end{pmatrix}", "\\begin{bmatrix}1\\\\2\\end{bmatrix}"),
     ("\\begin{pmatrix} -1/3 \\\\ 2/3 \\end{pmatrix}", "\\begin{pmatrix}-\\frac{1}{3}\\\\\\frac{2}{3}\\end{pmatrix}"),
     // Words.
-    ("\\text{Evelyn}", "evelyn"), ("\\text{Evelyn}", "Evelyn"), ("\\text{(C)}", "C"), ("C", "\\text{(C)}"),
-    // math-verify takes i for a letter.
+    ("\\text{Evelyn}", "evelyn"), ("\\text{Evelyn}", "Evelyn"),
+    ("\\text{odd}, \\text{even}", "\\text{even},\\text{odd}"), ("\\text{(C)}", "C"), ("C", "\\text{(C)}"),
+    // math-verify takes i for a letter, and is put off by the end of a sentence.
+    ("7", "7."),
     ("i^2", "-1"), ("e^{i\\pi}", "-1"),
   ])
   func theyMeanTheSame(reference: String, answer: String) {
@@ -51,7 +54,7 @@ struct MathEqualityTests {
     ("5", "6"), ("5", "-5"), ("9", "9.000001"), ("9", "9.01"), ("0.3333", "\\frac13"), ("\\pi", "3.14"),
     ("2\\frac12", "1"),
     ("\\frac{3}{56}", "0.05"), ("\\frac{3}{4}", "\\frac{4}{3}"), ("123456789012345678901", "123456789012345678902"),
-    ("(1,2)", "(2,1)"), ("[1,2]", "(1,2)"), ("(3,4]", "(3,4)"), ("1,2", "1"), ("3, 5, 7", "3, 5"), ("1,2", "1,2,2"),
+    ("(1,2)", "(2,1)"), ("[1,2]", "(1,2)"), ("(3,4]", "(3,4)"), ("1,2", "1"), ("3, 5, 7", "3, 5"), ("1,2,2", "1,3,3"),
     ("p-q", "q-p"), ("p-q", "x-y"), ("x^2", "x^3"), ("a_1", "a_2"), ("x>3", "x<3"), ("x>3", "x\\ge 3"),
     ("2<x<5", "[2,5)"),
     ("\\begin{pmatrix}1\\\\2\\end{pmatrix}", "(1,2)"),
@@ -76,6 +79,16 @@ struct MathEqualityTests {
       let text = String(repeating: piece, count: count)
       #expect(!MathEquality.areEqual("17", text))
       #expect(!MathEquality.areEqual("17", text + "1"))
+    }
+  }
+
+  @Test(arguments: ["\\{", "(", "{", "\\sqrt{", "1,\\{", "(1,", "\\frac{1}{"])
+  func deepAnswersAreJudged(opening: String) {
+    for depth in [5, 50, 500] {
+      let closing = opening.hasSuffix("\\{") ? "\\}" : opening.contains("(") ? ")" : "}"
+      let text = String(repeating: opening, count: depth) + "7" + String(repeating: closing, count: depth)
+      #expect(MathEquality.areEqual(text, text))
+      #expect(!MathEquality.areEqual(text, text.replacing("7", with: "8")))
     }
   }
 

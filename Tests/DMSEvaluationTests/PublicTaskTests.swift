@@ -52,6 +52,22 @@ struct PublicTaskTests {
     }
   }
 
+  @Test(.enabled(if: hasTasks, "needs ../shared/data/tasks"))
+  func publishedSolutionsAreRightAndOthersWrong() throws {
+    let path = data + "/tasks/math500-120.jsonl"
+    let task = MathTask(name: "math500", path: path)
+    let (problems, records) = (try task.problems(TaskChoice()), try DataRecord.all(of: path))
+    #expect(problems.count == 120 && Set(problems.map(\.id)).count == 120)
+    var wrong = 0
+    for (place, problem) in problems.enumerated() {
+      #expect(try share("<think>\\boxed{0}</think>" + records[place].string("solution"), of: problem, task) == 1)
+      let other = (place + 1) % problems.count
+      wrong += try share(records[other].string("solution"), of: problem, task) == 0 ? 1 : 0
+    }
+    // A few neighbours have the same answer.
+    #expect(wrong > 110)
+  }
+
   @Test func madeUpAnswersAreRightAndTheirPromptsHaveThem() throws {
     var choice = TaskChoice()
     (choice.problems, choice.size) = (20, 300...900)

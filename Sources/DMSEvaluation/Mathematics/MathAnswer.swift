@@ -10,7 +10,8 @@ indirect enum MathAnswer {
   case matrix([[MathAnswer]])
   /// Expressions with `=`, `<` and so on between them.
   case relation([MathExpression], [String])
-  case words
+  /// What is no mathematics: its letters, in lower case.
+  case words(String)
 
   /// How an expression is written, where that matters.
   struct Form {
@@ -25,7 +26,10 @@ indirect enum MathAnswer {
   }
 
   /// Reads an answer. Cost: linear in its length but for nesting.
-  init(_ text: String) { self = Self.list(MathToken.all(of: text)[...], isInside: false) }
+  init(_ text: String) { self = Self.list(MathToken.all(of: text)[...], 0) }
+
+  /// Brackets in brackets that make sets of sets; deeper ones are no answers, and cost much to compare.
+  private static let deepest = 8
 
   private static let openers: Set<String> = ["(", "[", "{", "\\{"]
   private static let closers: Set<String> = [")", "]", "}", "\\}"]
@@ -56,33 +60,49 @@ indirect enum MathAnswer {
     return depth == 0 ? (parts + [tokens[begin...]], separators) : nil
   }
 
-  private static func list(_ tokens: ArraySlice<MathToken>, isInside: Bool) -> MathAnswer {
+  /// - Parameter depth: of brackets around the tokens.
+  private static func list(_ tokens: ArraySlice<MathToken>, _ depth: Int, isInside: Bool = false) -> MathAnswer {
     let parts = split(tokens) { $0 == .sign(",") || $0 == .sign(";") }?.parts.filter { !$0.isEmpty } ?? [tokens]
-    if parts.count == 1, !isInside { return item(parts[0]) }
-    return .set(parts.map(item))
+    if parts.count == 1, !isInside { return item(parts[0], depth) }
+    return .set(parts.map { item($0, depth) })
   }
 
-  private static func item(_ tokens: ArraySlice<MathToken>) -> MathAnswer {
-    if let (parts, _) = split(tokens, at: { $0 == .command("cup") }), parts.count > 1 { return .set(parts.map(item)) }
-    if let (parts, _) = split(tokens, at: { $0 == .command("in") }), parts.count == 2 { return item(parts[1]) }
+  private static func item(_ tokens: ArraySlice<MathToken>, _ depth: Int) -> MathAnswer {
+    guard depth <= deepest else { return .words("") }
+    if let (parts, _) = split(tokens, at: { $0 == .command("cup") }), parts.count > 1 {
+      return .set(parts.map { item($0, depth) })
+    }
+    if let (parts, _) = split(tokens, at: { $0 == .command("in") }), parts.count == 2 {
+      return item(parts[1], depth)
+    }
     if tokens.elementsEqual([.command("emptyset")]) { return .set([]) }
-    if let bracketed = bracketed(tokens) { return bracketed }
-    if let matrix = matrix(tokens) { return matrix }
+    if let bracketed = bracketed(tokens, depth + 1) { return bracketed }
+    if let matrix = matrix(tokens, depth + 1) { return matrix }
     if let (parts, signs) = split(tokens, at: relations.contains), !signs.isEmpty {
       let sides = parts.map(MathParser.expression)
       guard sides.allSatisfy({ $0 != nil }) else {
         // The value of something that is named in words.
-        return signs == [.sign("=")] ? item(parts[1]) : .words
+        return signs == [.sign("=")] ? item(parts[1], depth) : words(tokens)
       }
       return .relation(sides.compactMap { $0 }, signs.map(name))
     }
     if tokens.contains(where: { $0 == .command("pm") || $0 == .command("mp") }) {
       func chosen(_ plus: String, _ minus: String) -> MathAnswer {
-        item(tokens.map { $0 == .command("pm") ? .sign(plus) : $0 == .command("mp") ? .sign(minus) : $0 }[...])
+        item(tokens.map { $0 == .command("pm") ? .sign(plus) : $0 == .command("mp") ? .sign(minus) : $0 }[...], depth)
       }
       return .set([chosen("+", "-"), chosen("-", "+")])
     }
     return expression(tokens)
+  }
+
+  private static func words(_ tokens: ArraySlice<MathToken>) -> MathAnswer {
+    .words(
+      tokens.map { token in
+        switch token {
+        case .number(let text), .letter(let text), .command(let text), .words(let text), .sign(let text):
+          text.lowercased().filter { !$0.isWhitespace }
+        }
+      }.joined())
   }
 
   private static func name(_ relation: MathToken) -> String {
@@ -94,27 +114,27 @@ indirect enum MathAnswer {
   }
 
   /// All tokens in one pair of brackets with several parts, or in curly ones.
-  private static func bracketed(_ tokens: ArraySlice<MathToken>) -> MathAnswer? {
+  private static func bracketed(_ tokens: ArraySlice<MathToken>, _ depth: Int) -> MathAnswer? {
     guard tokens.count >= 2, case .sign(let open)? = tokens.first, case .sign(let close)? = tokens.last,
       openers.contains(open), closers.contains(close)
     else { return nil }
-    var depth = 0
+    var opened = 0
     for place in tokens.indices.dropLast() {
       if case .sign(let sign) = tokens[place] {
-        depth += openers.contains(sign) ? 1 : closers.contains(sign) ? -1 : 0
+        opened += openers.contains(sign) ? 1 : closers.contains(sign) ? -1 : 0
       }
-      if depth == 0 { return nil }
+      if opened == 0 { return nil }
     }
     let inner = tokens.dropFirst().dropLast()
-    if open == "\\{" { return list(inner, isInside: true) }
-    if open == "{" { return item(inner) }
+    if open == "\\{" { return list(inner, depth, isInside: true) }
+    if open == "{" { return item(inner, depth) }
     guard let (parts, _) = split(inner, at: { $0 == .sign(",") || $0 == .sign(";") }), parts.count > 1 else {
       return nil
     }
-    return .sequence(parts.map(item), open: open, close: close)
+    return .sequence(parts.map { item($0, depth) }, open: open, close: close)
   }
 
-  private static func matrix(_ tokens: ArraySlice<MathToken>) -> MathAnswer? {
+  private static func matrix(_ tokens: ArraySlice<MathToken>, _ depth: Int) -> MathAnswer? {
     // \begin{pmatrix} … \end{pmatrix}, whatever its brackets.
     guard tokens.first == .command("begin"), let end = tokens.lastIndex(of: .command("end")),
       let open = tokens.firstIndex(of: .sign("}")), open < end,
@@ -123,7 +143,7 @@ indirect enum MathAnswer {
     else { return nil }
     let inner = tokens[(open + 1)..<end]
     guard let rows = split(inner, at: { $0 == .sign("\\\\") })?.parts.filter({ !$0.isEmpty }) else { return nil }
-    return .matrix(rows.map { row in (split(row) { $0 == .sign("&") }?.parts ?? [row]).map(item) })
+    return .matrix(rows.map { row in (split(row) { $0 == .sign("&") }?.parts ?? [row]).map { item($0, depth) } })
   }
 
   private static func expression(_ tokens: ArraySlice<MathToken>) -> MathAnswer {
@@ -140,7 +160,7 @@ indirect enum MathAnswer {
       case .words, .sign: false
       }
     }
-    guard hasValue, let value = MathParser.expression(tokens) else { return .words }
+    guard hasValue, let value = MathParser.expression(tokens) else { return words(tokens) }
     form.isPercent = tokens.contains(.sign("%"))
     form.isDecimal = tokens.contains { if case .number(let digits) = $0 { digits.contains(".") } else { false } }
     if tokens.count <= 2, case .number(let digits)? = tokens.last, tokens.count == 1 || tokens.first == .sign("-"),

@@ -6,6 +6,7 @@
 enum MathEquality {
   /// Longer answers are compared as text.
   private static let longest = 4000
+  private static let mostElements = 200
   /// Places where expressions with letters are compared.
   private static let places = 4
   /// What sums of a few doubles lose, and much less than what tells two answers apart.
@@ -49,6 +50,7 @@ enum MathEquality {
       return areEqual(own, signs, others, otherSigns)
     case (.relation(let sides, let signs), _): return means(sides, signs, b)
     case (_, .relation(let sides, let signs)): return means(sides, signs, a)
+    case (.words(let own), .words(let others)): return !own.isEmpty && own == others
     default: return false
     }
   }
@@ -57,14 +59,11 @@ enum MathEquality {
     own.count == others.count && zip(own, others).allSatisfy { areEqual($0, $1) }
   }
 
+  /// Each is among the others, both ways: what stands twice in a set is there once.
   private static func inAnyOrder(_ own: [MathAnswer], _ others: [MathAnswer]) -> Bool {
-    guard own.count == others.count, own.count <= 200 else { return false }
-    var left = others
-    return own.allSatisfy { answer in
-      guard let place = left.firstIndex(where: { areEqual(answer, $0) }) else { return false }
-      left.remove(at: place)
-      return true
-    }
+    guard own.count <= mostElements, others.count <= mostElements else { return false }
+    return own.allSatisfy { answer in others.contains { areEqual(answer, $0) } }
+      && others.allSatisfy { answer in own.contains { areEqual(answer, $0) } }
   }
 
   private static func areEqual(
