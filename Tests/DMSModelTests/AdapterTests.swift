@@ -101,7 +101,7 @@ struct AdapterTests {
     try data.write(to: URL(filePath: file))
   }
 
-  @Test(arguments: [4.0])
+  @Test(arguments: [4.0, 8])
   func aShippedAdapterIsWholeAndSmall(ratio: Double) throws {
     defer { remove() }
     let path =
