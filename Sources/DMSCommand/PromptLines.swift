@@ -11,22 +11,9 @@ enum PromptLine: Equatable {
   /// Reads every line, so that a broken one is found before the work begins. Empty lines count as none.
   /// - Throws: `InputError` naming the line that is none of the forms.
   static func read(_ path: String) throws -> [PromptLine] {
-    let file = try MappedFile(path: path)
-    var (lines, number) = ([PromptLine](), 0)
-    for line in file.bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
-      number += 1
-      guard line.contains(where: { $0 > 0x20 }) else { continue }
-      let place = "\(path), line \(number)"
-      let json: JSON
-      do { json = try JSON(parsing: UnsafeRawBufferPointer(rebasing: line), source: place) } catch let error
-        as InputError
-      {
-        throw InputError(error.problem, at: place, remedy: "give one JSON object a line")
-      }
-      lines.append(try PromptLine(json, at: place))
-    }
+    let lines = try JSONLines(path: path)
     guard !lines.isEmpty else { throw InputError("empty", at: path, remedy: "give prompts to answer") }
-    return lines
+    return try (0..<lines.count).map { try PromptLine(lines.value($0), at: lines.place($0)) }
   }
 
   private init(_ json: JSON, at place: String) throws {

@@ -119,9 +119,9 @@ struct Command: Sendable {
       arguments: ["perplexity", "model", "--tokens", "ids.json", "--against", "model", "--weights", "q4"] + one,
       needs: ["model", "ids.json"]),
     Command(
-      name: "evaluate",
+      name: "eval",
       arguments: [
-        "evaluate", "model", "--task", "retrieval", "--problems", "1", "--size", "20-30", "--context", "160", "--json",
+        "eval", "model", "--task", "retrieval", "--problems", "1", "--size", "20-30", "--context", "160", "--json",
       ] + one,
       needs: ["model"], isJSON: true),
     Command(

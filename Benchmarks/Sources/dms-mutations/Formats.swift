@@ -22,7 +22,7 @@ struct Format: Sendable {
     "chat", "inspect",
   ]
   private static let text = ["run", "run-json", "run-raw", "chat", "trace-text", "perplexity"]
-  private static let costly = ["evaluate", "bench", "perplexity-ids", "quantize-f16"]
+  private static let costly = ["eval", "bench", "perplexity-ids", "quantize-f16"]
 
   /// Tensors that every answer needs: of an embedding that is not the head too, only the rows of the prompt.
   private static let isUsed: @Sendable (String) -> Bool = { name in
@@ -107,7 +107,7 @@ struct Format: Sendable {
       places: ["neuron", "llama"].map {
         Place(base: $0, file: "model/chat_template.jinja", commands: ["run", "run-json", "chat"])
       } + [
-        Place(base: "neuron", file: "model/chat_template.jinja", commands: ["evaluate", "tokenizer"]),
+        Place(base: "neuron", file: "model/chat_template.jinja", commands: ["eval", "tokenizer"]),
         Place(base: "dense", file: "model/chat_template.jinja", commands: ["pretrain"]),
       ]),
     Format(

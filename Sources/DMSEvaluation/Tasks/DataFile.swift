@@ -11,23 +11,13 @@ struct DataRecord {
 
   /// The records of a file of JSON lines; empty lines are none.
   static func all(of path: String) throws -> [DataRecord] {
-    let file = try MappedFile(path: path)
-    var (records, number) = ([DataRecord](), 0)
-    for line in file.bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
-      number += 1
-      guard line.contains(where: { $0 > 0x20 }) else { continue }
-      let place = "\(path), line \(number)"
-      let json: JSON
-      do { json = try JSON(parsing: UnsafeRawBufferPointer(rebasing: line), source: place) } catch let error
-        as InputError
-      {
-        throw InputError(error.problem, at: place, remedy: "give one JSON object a line")
-      }
+    let lines = try JSONLines(path: path)
+    guard !lines.isEmpty else { throw InputError("no problems", at: path, remedy: "give a JSON object a line") }
+    return try (0..<lines.count).map { index in
+      let (json, place) = (try lines.value(index), lines.place(index))
       guard json.object != nil else { throw InputError("a JSON object is expected", at: place) }
-      records.append(DataRecord(json: json, place: place))
+      return DataRecord(json: json, place: place)
     }
-    guard !records.isEmpty else { throw InputError("no problems", at: path, remedy: "give a JSON object a line") }
-    return records
   }
 
   /// The records of a table: its first row has the names, unless they are given.

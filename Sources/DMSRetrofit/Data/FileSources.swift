@@ -49,8 +49,7 @@ public final class TextSource: DataSource {
 
 /// A file of JSON objects, one a line, with a member `text` or `messages`. Empty lines count as none.
 public final class LinesSource: DataSource {
-  private let file: MappedFile
-  private let lines: [(number: Int, range: Range<Int>)]
+  private let lines: JSONLines
   private let tokenizer: Tokenizer
   private let template: ChatTemplate?
   private let scored: ScoredTokens
@@ -58,24 +57,15 @@ public final class LinesSource: DataSource {
   /// Reads every line once, so that a broken one is found before the work begins.
   /// - Throws: `InputError` naming the line that is no such object.
   public init(path: String, _ tokenizer: Tokenizer, _ template: ChatTemplate?, _ scored: ScoredTokens) throws {
-    file = try MappedFile(path: path)
+    lines = try JSONLines(path: path)
     self.tokenizer = tokenizer
     self.template = template
     self.scored = scored
-    let bytes = file.bytes.bindMemory(to: UInt8.self)
-    var (lines, start, number) = ([(Int, Range<Int>)](), 0, 0)
-    while start < bytes.count {
-      number += 1
-      let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
-      if bytes[start..<end].contains(where: { $0 > 0x20 }) { lines.append((number, start..<end)) }
-      start = end + 1
-    }
     guard !lines.isEmpty else { throw InputError("empty", at: path, remedy: "give examples to learn from") }
     guard lines.count <= Int32.max else {
       throw InputError("\(lines.count) lines are too many", at: path, remedy: "give several files as several sources")
     }
-    self.lines = lines
-    for item in lines.indices { _ = try content(of: item) }
+    for item in 0..<lines.count { _ = try content(of: item) }
   }
 
   /// Lines that are not empty.
@@ -99,14 +89,7 @@ public final class LinesSource: DataSource {
   }
 
   private func content(of item: Int) throws -> Content {
-    let (number, range) = lines[item]
-    let place = "\(file.path), line \(number)"
-    let json: JSON
-    do {
-      json = try JSON(parsing: UnsafeRawBufferPointer(rebasing: file.bytes[range]), source: place)
-    } catch let error as InputError {
-      throw InputError(error.problem, at: place, remedy: "give one JSON object a line")
-    }
+    let (json, place) = (try lines.value(item), lines.place(item))
     if let text = json["text"]?.string { return .text(text) }
     guard let list = json["messages"]?.array, !list.isEmpty else {
       throw InputError("neither a text nor messages", at: place, remedy: "give {\"text\": …} or {\"messages\": […]}")
