@@ -12,7 +12,7 @@
 typedef __m512 floats_t;
 #define NAME(x) x##_avx512
 #define WIDTH 16
-#define TILE 6
+#define TILE 8
 #define VECTORS 2
 #define load_f32(p, i) _mm512_loadu_ps((const float *)(p) + (i))
 #define load_bf16(p, i) \

@@ -14,7 +14,13 @@
 #define PARTS (16 / WIDTH)
 #define PAGES (VECTORS / PARTS)
 
+#if TILE == 8
+#define EACH_COUNT(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#elif TILE == 6
 #define EACH_COUNT(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#else
+#error "a case for each count of queries up to TILE"
+#endif
 
 // Scores of `count` queries against `pages` pages; both are constants where this is inlined.
 INLINE void OF(scores_tile)(int count, int pages, const float *q, int64_t group, int64_t channels, const void *const *keys,
