@@ -70,7 +70,9 @@ let package = Package(
       dependencies: ["DMSModel", "DMSPlatform", "DMSTensor", "DMSKernels", "DMSCheckpoint", "DMSCache"]),
     .testTarget(
       name: "DMSGenerationTests",
-      dependencies: ["DMSGeneration", "DMSModel", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSTensor", "DMSPlatform"]),
+      dependencies: [
+        "DMSGeneration", "DMSCache", "DMSModel", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSTensor", "DMSPlatform",
+      ]),
     .testTarget(
       name: "DMSEvaluationTests",
       dependencies: ["DMSEvaluation", "DMSModel", "DMSKernels", "DMSCheckpoint", "DMSPlatform"]),

@@ -104,7 +104,7 @@ private struct Chain {
       return end(.stop)
     }
     generation.ids.append(id)
-    sampler.note(CollectionOfOne(id))
+    sampler.chose(id)
     _ = text.append(id)
     if text.isStopped { return end(.stop) }
     if generation.ids.count >= limit { return end(.length) }

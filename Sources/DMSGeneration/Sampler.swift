@@ -1,4 +1,5 @@
-// From logits to a token: repetition penalty, temperature, top-k, top-p, min-p, in the order of Hugging Face transformers.
+// From logits to a token: bias, penalties, temperature, top-k, top-p, min-p, in the order of Hugging Face transformers; what it
+// does not have (bias, frequency and presence) as OpenAI defines it, around its repetition penalty.
 
 import DMSCheckpoint
 import DMSPlatform
@@ -16,6 +17,12 @@ public struct SamplingOptions: Sendable, Equatable {
   public var minP = 0.0
   /// Divides positive and multiplies negative logits of tokens that have occurred (Keskar et al., 2019); 1 does nothing.
   public var repetitionPenalty = 1.0
+  /// Taken off a logit for each time that its token was chosen (OpenAI's definition); 0 does nothing.
+  public var frequencyPenalty = 0.0
+  /// Taken off the logits of tokens that were chosen at least once; 0 does nothing.
+  public var presencePenalty = 0.0
+  /// Added to the logits of single tokens, by id.
+  public var bias: [Int: Double] = [:]
   /// Seed of the random numbers: the same one makes the same choices, with the same logits.
   public var seed: UInt64 = 0
   /// Tokens that are never chosen, unless there are no others.
@@ -46,6 +53,8 @@ public struct SamplingOptions: Sendable, Equatable {
     try check(topK >= 0, "top-k", "0 or more")
     try check((0...1).contains(topP), "top-p", "from 0 to 1")
     try check((0...1).contains(minP), "min-p", "from 0 to 1")
+    try check(frequencyPenalty.isFinite && presencePenalty.isFinite, "frequency and presence penalty", "finite")
+    try check(bias.values.allSatisfy(\.isFinite), "a bias", "finite")
     try check(repetitionPenalty > 0 && repetitionPenalty.isFinite, "repetition-penalty", "more than 0")
   }
 }
@@ -59,6 +68,8 @@ public struct Sampler {
   private var logits: [Float]
   private var candidates: [Int] = []
   private var occurred: [Bool]
+  /// How often each token was chosen.
+  private var chosen: [Int: Int] = [:]
 
   /// A sampler of a sequence of which no token is known.
   ///
@@ -79,6 +90,12 @@ public struct Sampler {
     for id in ids where occurred.indices.contains(id) { occurred[id] = true }
   }
 
+  /// Tells the penalties of a token that was chosen.
+  public mutating func chose(_ id: Int) {
+    note(CollectionOfOne(id))
+    if options.frequencyPenalty != 0 || options.presencePenalty != 0 { chosen[id, default: 0] += 1 }
+  }
+
   /// The token for `position` of the sequence. Of equal logits the smaller id.
   ///
   /// - Parameter values: logits `[vocabulary]`.
@@ -86,11 +103,15 @@ public struct Sampler {
   public mutating func next(_ values: UnsafeBufferPointer<Float>, position: Int) -> Int {
     precondition(values.count == logits.count, "one logit per token of the vocabulary")
     for index in values.indices { logits[index] = values[index] }
+    for (index, value) in options.bias where logits.indices.contains(index) { logits[index] += Float(value) }
     if options.repetitionPenalty != 1 {
       let penalty = Float(options.repetitionPenalty)
       for index in logits.indices where occurred[index] {
         logits[index] = logits[index] > 0 ? logits[index] / penalty : logits[index] * penalty
       }
+    }
+    for (index, count) in chosen where logits.indices.contains(index) {
+      logits[index] -= Float(options.frequencyPenalty * Double(count) + options.presencePenalty)
     }
     for index in options.suppressed where logits.indices.contains(index) { logits[index] = -.infinity }
     var best = 0

@@ -193,7 +193,7 @@ public final class Session {
       }
       ids.append(id)
       generation.ids.append(id)
-      sampler.note(CollectionOfOne(id))
+      sampler.chose(id)
       guard try onToken(id) else {
         generation.reason = .stop
         return generation

@@ -27,6 +27,8 @@ public final class Engine {
     public var simulatedEviction: SimulatedEviction?
     /// The most that the cache of a sequence may hold, whatever the model decides.
     public var budget: CacheBudget?
+    /// Bytes that the pages of all sequences may take together; `nil`: as many as the system gives.
+    public var cacheLimit: Int?
     /// The most sequences of one decode step.
     public var batch = 1
     /// The most tokens that go through the layers at once; longer prompts go in several chunks.
@@ -51,7 +53,8 @@ public final class Engine {
   public let machine: Machine
   /// The most sequences of one decode step.
   public let batch: Int
-  let chunk: Int
+  /// The most tokens that go through the layers at once.
+  public let chunk: Int
   let simulated: SimulatedEviction?
   let faults: RowFaults
   /// The heads of each memory node: its threads serve them first.
@@ -112,7 +115,7 @@ public final class Engine {
       placement.memoryNodes.indices.map { node in placement.nodeOfHead.count { $0 == node } })
     cachePool = try KVPool(
       layout: layout, memoryNodes: placement.memoryNodes,
-      arenaOfHead: placement.nodeOfHead)
+      arenaOfHead: placement.nodeOfHead, limit: options.cacheLimit)
     if !machine.notes.isEmpty, !Self.hasWarned.exchange(true, ordering: .relaxed) {
       for note in machine.notes { options.logger.warning("\(note)") }
     }
@@ -139,8 +142,42 @@ public final class Engine {
     try SequenceCache(pool: cachePool, layers: decoder.configuration.layers, capacity: context, policy: policy)
   }
 
+  /// An empty cache whose tokens are treated by another policy than the engine's.
+  package func makeCache(policy: EvictionPolicy) throws -> SequenceCache {
+    try SequenceCache(pool: cachePool, layers: decoder.configuration.layers, capacity: context, policy: policy)
+  }
+
+  /// The engine's policy under a cap of its own for a sequence. Knows the engine's shape, and nothing of its state.
+  package var policyUnderBudget: @Sendable (CacheBudget) throws -> EvictionPolicy {
+    let (shape, layout) = (decoder.configuration, cachePool.layout)
+    return { [policy, context] budget in
+      switch policy {
+      case .delayed(let window, let shift), .capped(let window, let shift, _):
+        return .capped(
+          window: window, shift: shift,
+          try budget.cap(window: window, context: context, heads: shape.layers * shape.kvHeads, layout: layout))
+      default:
+        throw InputError("this model makes no decisions in whose order a cache could be held to a budget")
+      }
+    }
+  }
+
+  /// Bytes that are missing under the limit for a call of `tokens` tokens in each of these caches; 0: it fits.
+  package func shortage(tokens: Int, in caches: [SequenceCache]) -> Int {
+    cachePool.shortage(tokens: tokens, in: caches)
+  }
+
+  /// Bytes that all pages may take together.
+  package var cacheLimit: Int? { cachePool.limit }
+
+  /// Bytes of a page of sixteen tokens of one head.
+  package var pageBytes: Int { cachePool.pageBytes }
+
   /// Bytes of pages that all sequences of this engine hold, each page counted once however many share it.
   public var cacheBytesHeld: Int { cachePool.bytesHeld }
+
+  /// Bytes of address space that were taken for pages.
+  package var cacheBytesReserved: Int { cachePool.bytesReserved }
 
   /// The logits `[vocabulary]` that the last call left for sequence `index` of a decode step, or for the last token of a
   /// prefill. Valid until the next call.
