@@ -46,6 +46,12 @@ let package = Package(
       ],
       // A link to Models/recipes: recipes travel with the program.
       resources: [.embedInCode("Recipes")]),
+    // A GPU, once the graph of DMSModel goes through it: until then its tests use it, and no product does.
+    .target(
+      name: "DMSCUDA", dependencies: ["DMSPlatform", "DMSTensor", "DMSKernels", "DMSCheckpoint"],
+      resources: [.embedInCode("Kernels")]),
+    // Runs the kernels of DMSCUDA on the host. For its tests alone.
+    .target(name: "CUDAEmulation", path: "Tests/CUDAEmulation"),
     .target(
       name: "DMS",
       dependencies: [
@@ -81,6 +87,11 @@ let package = Package(
       dependencies: [
         "DMSRetrofit", "DMSEvaluation", "DMSModel", "DMSKernels", "DMSCheckpoint", "DMSText", "DMSTensor",
         "DMSPlatform",
+      ]),
+    .testTarget(
+      name: "DMSCUDATests",
+      dependencies: [
+        "DMSCUDA", "CUDAEmulation", "DMSModel", "DMSCache", "DMSCheckpoint", "DMSKernels", "DMSTensor", "DMSPlatform",
       ]),
     .testTarget(
       name: "DMSCommandTests",
