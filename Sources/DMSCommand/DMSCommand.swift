@@ -15,7 +15,9 @@ struct DMSCommand: ParsableCommand {
     subcommands: [
       RunCommand.self, ChatCommand.self, InspectCommand.self, QuantizeCommand.self, MergeCommand.self,
       TraceCommand.self,
-      CompareCommand.self, PerplexityCommand.self, EvalCommand.self, GenerateCommand.self, BenchCommand.self,
+      CompareCommand.self, PerplexityCommand.self, EvalCommand.self, ReportCommand.self, SolveCommand.self,
+      GenerateCommand.self,
+      BenchCommand.self,
       RetrofitCommand.self,
       PretrainCommand.self,
       TokenizerCommand.self,

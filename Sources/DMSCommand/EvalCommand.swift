@@ -24,6 +24,10 @@ struct EvalCommand: ParsableCommand {
       With --output every answer is kept as soon as it is there, a JSON object a line; an interrupted run goes on with --resume. \
       Parts of a run, made on any machines with --shard 1/4 to 4/4, are put together with --merge. --rescore judges a run's \
       answers anew, without a model.
+
+      --sweep W=1,4,16 L=512,2048 CR=2,4 runs every model with every L (tokens of an answer) and every CR (a budget of the \
+      cache, as --kv-budget 4x), with as many answers to a problem as the largest W; --output becomes a folder of runs. What \
+      cannot fit is left out and listed. The answer is the report that dms report makes of it.
       """,
     aliases: ["evaluate"])
 
@@ -62,6 +66,10 @@ struct EvalCommand: ParsableCommand {
 
   @OptionGroup var answers: AnswerArguments
 
+  @Option(
+    parsing: .upToNextOption, help: "W=1,4,16, L=512,2048 and CR=2,4, or some of them: all points of the product.")
+  var sweep: [String] = []
+
   @Option(help: "A folder for the records: run.json and records.jsonl.")
   var output: String?
 
@@ -93,10 +101,25 @@ struct EvalCommand: ParsableCommand {
     guard limit.map({ $0 > 0 }) ?? true else { throw ValidationError("--limit must be positive") }
     guard (1...1024).contains(batch) else { throw ValidationError("--batch must be 1 to 1024") }
     guard !resume || output != nil else { throw ValidationError("--resume needs --output") }
+    if !sweep.isEmpty { try validateSweep() }
     guard models.count == 1 || engineOptions.adapters.isEmpty else {
       throw ValidationError("--adapter needs one model, which is its base")
     }
     do { _ = try tasks() } catch let error as InputError { throw ValidationError("--task: \(error)") }
+  }
+
+  private func validateSweep() throws {
+    let axes = try SweepAxes(sweep)
+    guard output != nil else { throw ValidationError("--sweep needs --output") }
+    let twice = [
+      ("--samples and W=", answers.samples != 1),
+      ("--max-tokens and L=", answers.maxTokens != nil && axes.tokens != nil),
+      ("--kv-budget and CR=", engineOptions.kvBudget != nil && axes.ratios != nil),
+    ]
+    if let pair = twice.first(where: \.1)?.0 { throw ValidationError("give one of \(pair), not both") }
+    guard axes.chains == [1] || answers.temperature > 0 else {
+      throw ValidationError("--sweep W= needs --temperature: the most likely answers are all the same")
+    }
   }
 
   /// Nothing is accepted and ignored.
@@ -129,6 +152,11 @@ struct EvalCommand: ParsableCommand {
     let run = EvalRun(
       tasks: try tasks(), choice: choice, options: try answers.options(seed: seed, shard: shard), batch: batch,
       engineOptions: engineOptions)
+    if !sweep.isEmpty {
+      let folder = try EvalSweep(base: run, axes: SweepAxes(sweep)).run(
+        on: subjects, output: output ?? "", resumes: resume)
+      return try show(folder)
+    }
     let report = try run.report(on: subjects, output: output, resumes: resume)
     printAnswer(json ? report.json.line : report.markdown)
   }
@@ -154,6 +182,11 @@ struct EvalCommand: ParsableCommand {
   }
 
   private func mergeParts() throws {
+    if SweepFolder.isThere(models[0]) {
+      let missing = try SweepFolder.merge(models, to: output ?? "")
+      if missing > 0 { printError("dms: warning: \(missing) answers are in no part") }
+      return try show(SweepFolder(reading: output ?? ""))
+    }
     let (whole, missing) = try EvaluationFolder.merge(
       models.map { try EvaluationFolder(reading: $0) }, to: output ?? "")
     if missing > 0 { printError("dms: warning: \(missing) answers are in no part") }
@@ -162,7 +195,9 @@ struct EvalCommand: ParsableCommand {
 
   private func judgeAnew() throws {
     let given = try tasks()
-    let folder = try EvaluationFolder(reading: models[0])
+    let sweep = SweepFolder.isThere(models[0]) ? try SweepFolder(reading: models[0]) : nil
+    let part = sweep.flatMap { sweep in sweep.parts.first { $0.skipped == nil }.map(sweep.path) }
+    let folder = try EvaluationFolder(reading: part ?? models[0])
     // Of a task only what judges is needed; where that lies in a file, the run says which.
     var judges: [String: any EvaluationTask] = [:]
     for entry in folder.settings["tasks"]?.array ?? [] {
@@ -170,13 +205,34 @@ struct EvalCommand: ParsableCommand {
       let file = entry["file"]?.string.map { "=\($0)" } ?? ""
       judges[name] = try (given.first { $0.name == name } ?? TaskName(name + file)).judge()
     }
-    let judged = try EvaluationFolder.rescore(models[0]) { name in
+    func judge(_ name: String) throws -> any EvaluationTask {
       guard let task = judges[name] else {
         throw InputError("a record of the task \(quoted(name)), which is not the run's", at: models[0])
       }
       return task
     }
-    show(judged)
+    if let sweep {
+      try SweepFolder.rescore(sweep.path, by: judge)
+      return try show(sweep)
+    }
+    show(try EvaluationFolder.rescore(models[0], judge))
+  }
+
+  /// The report of a sweep; of a shard, whose problems have some of their answers only, what there is.
+  private func show(_ sweep: SweepFolder) throws {
+    guard sweep.shard == Evaluation.Shard() else {
+      printError("dms: shard \(sweep.shard) is complete; put all together with dms eval --merge")
+      let lines = try sweep.parts.map { part -> (folder: String, records: Int) in
+        (part.folder, part.skipped == nil ? try EvaluationFolder(reading: sweep.path(of: part)).records.count : 0)
+      }
+      let entries = lines.map { JSON.members(["folder": .string($0.folder), "records": .integer($0.records)]) }
+      return printAnswer(
+        json
+          ? JSON.members(["shard": .string("\(sweep.shard)"), "parts": .array(entries)]).line
+          : lines.map { "\($0.folder): \($0.records) answers" }.joined(separator: "\n"))
+    }
+    let report = try ScalingReport([ScalingRun(reading: sweep.path)])
+    printAnswer(json ? report.json.line : report.markdown)
   }
 
   private func show(_ folder: EvaluationFolder) {

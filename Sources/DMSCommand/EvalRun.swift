@@ -19,9 +19,11 @@ struct EvalRun {
 
   let tasks: [TaskName]
   let choice: TaskChoice
-  let options: Evaluation.Options
+  var options: Evaluation.Options
   let batch: Int
-  let engineOptions: EngineOptions
+  var engineOptions: EngineOptions
+  /// W of the points of a sweep that this is a part of.
+  var chains: [Int]?
 
   /// Runs all models.
   /// - Parameters:
@@ -30,20 +32,15 @@ struct EvalRun {
   func report(on subjects: [Subject], output: String?, resumes: Bool) throws -> TaskReport {
     // What cannot work is said before anything long begins.
     for subject in subjects { _ = try ModelSource(path: subject.path, adapter: subject.adapter).tokenizer() }
-    let kinds = try tasks.map { try $0.task() }
     let machine = try engineOptions.machine()
     var model = try load(subjects[0], machine)
-    var choice = choice
     // All models are given the problems that the first one's tokens were counted for.
-    choice.reader = TaskReader(model)
-    let evaluation = try Evaluation(kinds, choice, options)
+    let evaluation = try evaluation(TaskReader(model))
     var models: [JSON] = []
     for (index, subject) in subjects.enumerated() {
       if index > 0 { model = try load(subject, machine) }
       let engine = try engine(model, evaluation, isBase: isBase(subject), machine)
-      var entry = try Provenance.model(subject.name, engine)
-      if let context = engineOptions.context { entry["context"] = .integer(context) }
-      models.append(.object(entry))
+      models.append(try modelEntry(subject, engine))
     }
     let settings = try settings(evaluation, models)
     let work = Provenance.work(machine, ["batch": .integer(batch), "started": .string(Provenance.now)])
@@ -54,21 +51,35 @@ struct EvalRun {
     for (index, subject) in subjects.enumerated() {
       if subjects.count > 1 { model = try load(subject, machine) }
       let engine = try engine(model, evaluation, isBase: isBase(subject), machine)
-      try run(evaluation, subject, model, engine, folder, &records)
+      try run(evaluation, subject, model, engine, folder, &records, title: subject.name)
       if index == subjects.count - 1 { try folder?.finish(subjects.flatMap { evaluation.keys($0.name) }) }
     }
     return TaskReport(folder?.records ?? records, settings: settings, work: folder?.work ?? [work])
   }
 
-  private func load(_ subject: Subject, _ machine: Machine) throws -> LanguageModel {
+  /// The problems, as a reader counts tokens.
+  func evaluation(_ reader: TaskReader) throws -> Evaluation {
+    var choice = choice
+    choice.reader = reader
+    return try Evaluation(tasks.map { try $0.task() }, choice, options)
+  }
+
+  /// What settings say of a model.
+  func modelEntry(_ subject: Subject, _ engine: Engine) throws -> JSON {
+    var entry = try Provenance.model(subject.name, engine)
+    if let context = engineOptions.context { entry["context"] = .integer(context) }
+    return .object(entry)
+  }
+
+  func load(_ subject: Subject, _ machine: Machine) throws -> LanguageModel {
     let source = try ModelSource(path: subject.path, adapter: subject.adapter)
     return try LanguageModel(source, on: machine, engineOptions.loading())
   }
 
   /// Whether adapters are compared with this model: it does not forget, and no budget holds for it.
-  private func isBase(_ subject: Subject) -> Bool { subject.adapter == nil && !engineOptions.adapters.isEmpty }
+  func isBase(_ subject: Subject) -> Bool { subject.adapter == nil && !engineOptions.adapters.isEmpty }
 
-  private func engine(
+  func engine(
     _ model: LanguageModel, _ evaluation: Evaluation, isBase: Bool, _ machine: Machine
   ) throws -> Engine {
     var options = engineOptions.options(model.decoder)
@@ -81,7 +92,7 @@ struct EvalRun {
   }
 
   /// What the records depend on.
-  private func settings(_ evaluation: Evaluation, _ models: [JSON]) throws -> JSONObject {
+  func settings(_ evaluation: Evaluation, _ models: [JSON]) throws -> JSONObject {
     var object = JSONObject(["models": .array(models)])
     object["tasks"] = .array(
       try zip(tasks, evaluation.parts).map { task, part in
@@ -100,22 +111,24 @@ struct EvalRun {
       object["size"] = .array([.integer(choice.size.lowerBound), .integer(choice.size.upperBound)])
     }
     object["samples"] = .integer(options.samples)
+    object["chains"] = chains.map { .array($0.map(JSON.integer)) }
     object["temperature"] = .number(options.sampling.temperature)
     object["top_k"] = .integer(options.sampling.topK)
     object["top_p"] = .number(options.sampling.topP)
     object["min_p"] = .number(options.sampling.minP)
     object["max_tokens"] = options.maxTokens.map(JSON.integer) ?? .null
+    object["longest_answer"] = .integer(evaluation.longestAnswer)
     object["records"] = .integer(models.count * evaluation.count)
     return object
   }
 
-  private func run(
+  func run(
     _ evaluation: Evaluation, _ subject: Subject, _ model: LanguageModel, _ engine: Engine, _ folder: EvaluationFolder?,
-    _ records: inout [EvaluationRecord]
+    _ records: inout [EvaluationRecord], title: String
   ) throws {
     let wanted = evaluation.keys(subject.name)
     let done = Set(records.map(\.key)).intersection(wanted)
-    let bar = progressBar(subject.name)
+    let bar = progressBar(title)
     var count = done.count
     do {
       try evaluation.run(

@@ -21,12 +21,17 @@ enum Provenance {
 
   /// A model as an engine runs it.
   static func model(_ name: String, _ engine: Engine) throws -> JSONObject {
-    JSONObject([
+    var object = JSONObject([
       "model": .string(name), "model_hash": try hash(engine.decoder),
       "weights": .string(engine.decoder.weightFormat.rawValue),
       "arithmetic": .string(engine.decoder.arithmetic.rawValue), "kv_type": .string(engine.kvType.rawValue),
       "policy": .string(engine.policy.name), "kv_budget": engine.policy.cap,
     ])
+    // What its makers taught it, where it decides.
+    if engine.policy != .keepAll, let dms = engine.decoder.configuration.dms {
+      object["compression_ratio"] = dms.compressionRatio.map(JSON.number) ?? .null
+    }
+    return object
   }
 
   /// The model's hash, or null for random weights.

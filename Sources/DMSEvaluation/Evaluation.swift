@@ -53,6 +53,11 @@ public struct Evaluation: Sendable {
     public let task: any EvaluationTask
     /// Its problems, in their order.
     public let problems: [TaskProblem]
+
+    /// Whether there are problems whose choices are weighed.
+    public var hasChoices: Bool {
+      problems.contains { if case .choices = $0.question { true } else { false } }
+    }
   }
 
   /// The tasks with their problems.
@@ -67,11 +72,18 @@ public struct Evaluation: Sendable {
     self.options = options
   }
 
+  private init(_ parts: [Part], _ options: Options) { (self.parts, self.options) = (parts, options) }
+
+  /// The same problems, to be answered in another way.
+  public func asked(with options: Options) -> Evaluation { Evaluation(parts, options) }
+
   /// One answer of this shard.
   private struct Job {
     let task: any EvaluationTask
     let problem: TaskProblem
     let (place, sample): (Int, Int)
+    /// Of the problem, among those of all tasks.
+    let number: Int
 
     func key(_ model: String) -> EvaluationRecord.Key {
       .init(model: model, task: task.name, place: place, sample: sample)
@@ -82,14 +94,15 @@ public struct Evaluation: Sendable {
 
   /// Answers of all shards.
   private var allJobs: [Job] {
-    var jobs: [Job] = []
+    var (jobs, number) = ([Job](), 0)
     for part in parts {
       for (place, problem) in part.problems.enumerated() {
         for sample in 0..<options.samples {
-          let job = Job(task: part.task, problem: problem, place: place, sample: sample)
+          let job = Job(task: part.task, problem: problem, place: place, sample: sample, number: number)
           if sample > 0, job.isChoice { break }
           jobs.append(job)
         }
+        number += 1
       }
     }
     return jobs
@@ -101,6 +114,9 @@ public struct Evaluation: Sendable {
 
   /// Answers of all shards to all problems.
   public var count: Int { allJobs.count }
+
+  /// The most tokens that any answer may have.
+  public var longestAnswer: Int { parts.flatMap(\.problems).map(maxTokens).max() ?? 0 }
 
   /// The records that this shard has of a model, in their order.
   public func keys(_ model: String) -> [EvaluationRecord.Key] { jobs.map { $0.key(model) } }
@@ -158,7 +174,9 @@ public struct Evaluation: Sendable {
         defer { next += 1 }
         let prompt = try asked[next].problem.prompt.ready(for: model)
         begun.append((.now, prompt.insideThinking))
-        return LanguageModel.BatchPrompt(prompt, answerOptions(asked[next], model))
+        // Also where one chain alone is left to do: what it shares and holds is the same then.
+        return LanguageModel.BatchPrompt(
+          prompt, answerOptions(asked[next], model), chainGroup: options.samples > 1 ? asked[next].number : nil)
       }, on: engine, isCancelled: isCancelled
     ) { number, answer in
       var record = newRecord(asked[number], name)
@@ -169,6 +187,10 @@ public struct Evaluation: Sendable {
       record.isInsideThinking = begun[number].isInsideThinking
       (record.reason, record.ledger) = (answer.generation.reason, answer.ledger)
       record.seconds = (ContinuousClock.now - begun[number].time) / .seconds(1)
+      record.promptSeconds = answer.promptTime / .seconds(1)
+      record.decodeSeconds = answer.generation.time / .seconds(1)
+      record.sharedBytes = answer.sharedBytes ?? 0
+      record.ownBytes = answer.sharedBytes == nil ? answer.ledger.bytesHeld : answer.ledger.bytesPrivate
       try record.judge(by: asked[number].task)
       try onRecord(record)
     }
@@ -202,6 +224,7 @@ public struct Evaluation: Sendable {
     record.promptTokens = score.tokens
     (record.logLikelihoods, record.choiceBytes) = (score.logLikelihoods, score.bytes)
     (record.ledger, record.seconds) = (score.ledger, (ContinuousClock.now - clock) / .seconds(1))
+    (record.decodeSeconds, record.ownBytes) = (record.seconds, score.ledger.bytesHeld)
     try record.judge(by: job.task)
     return record
   }

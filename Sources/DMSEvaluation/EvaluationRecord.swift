@@ -51,6 +51,14 @@ public struct EvaluationRecord: Sendable, Equatable {
   public var ledger = Ledger()
   /// From the prompt's beginning to the answer's end, beside whatever else was in the batch.
   public var seconds = 0.0
+  /// Of them, those in which the machine read the prompt.
+  public var promptSeconds = 0.0
+  /// The machine's time for the answer alone: of a step for several sequences, an even share.
+  public var decodeSeconds = 0.0
+  /// Bytes that the prompt holds, where several answers go on from it; 0 where each reads it for itself.
+  public var sharedBytes = 0
+  /// Bytes that the answer holds beside those.
+  public var ownBytes = 0
 
   init(_ key: Key, problem: String) { (self.key, self.problem) = (key, problem) }
 
@@ -104,7 +112,11 @@ extension EvaluationRecord {
     object["cache_bytes_held"] = .integer(ledger.bytesHeld)
     object["cache_bytes_live"] = .integer(ledger.bytesLive)
     object["cache_bytes_dense"] = .integer(ledger.bytesDense)
+    object["cache_bytes_shared"] = .integer(sharedBytes)
+    object["cache_bytes_own"] = .integer(ownBytes)
     object["seconds"] = .number(seconds)
+    object["prompt_seconds"] = .number(promptSeconds)
+    object["decode_seconds"] = .number(decodeSeconds)
     return .object(object)
   }
 
@@ -137,6 +149,10 @@ extension EvaluationRecord {
     ledger.bytesLive = integer("cache_bytes_live")
     ledger.bytesDense = integer("cache_bytes_dense")
     seconds = number("seconds")
+    promptSeconds = number("prompt_seconds")
+    decodeSeconds = json["decode_seconds"]?.double ?? seconds
+    sharedBytes = integer("cache_bytes_shared")
+    ownBytes = json["cache_bytes_own"]?.integer ?? ledger.bytesHeld
   }
 }
 

@@ -14,9 +14,13 @@ public protocol EvaluationTask: Sendable {
   /// - Parameter references: the problem's.
   /// - Throws: `InputError` where judging needs something that the machine lacks.
   func share(right answer: String, references: [String]) throws -> Double
+  /// How the answers of several chains to a problem become one.
+  var combination: ChainCombination { get }
 }
 
 extension EvaluationTask {
+  /// A vote of answers that are equal letter by letter.
+  public var combination: ChainCombination { .sameText }
   /// What stands after the reasoning.
   public func answer(in output: String) -> String? { AnswerText.afterReasoning(output).map(AnswerText.trimmed) }
   /// Whether the answer is one of the references, letter by letter.

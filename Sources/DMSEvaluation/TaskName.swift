@@ -26,6 +26,15 @@ public struct TaskName: Sendable, Equatable {
     ] + SyntheticTask.allCases.map { ($0.rawValue, .madeUp($0)) }
   }
 
+  /// How the answers of several chains become one, by a task's name; letter by letter for a task that is not in the list.
+  public static func combination(of name: String) -> ChainCombination {
+    switch name {
+    case "aime24", "math500": .sameMathematics
+    case "livecodebench": .anyRight
+    default: .sameText
+    }
+  }
+
   /// All names.
   public static var all: [String] { sources.map(\.name) }
 

@@ -47,6 +47,8 @@ public struct Answer: Sendable {
   public var generation = Generation()
   /// The session's account afterwards.
   public var ledger = Ledger()
+  /// Bytes of the prompt's pages where several answers share them; `ledger.bytesPrivate` is then what this one has beside.
+  public var sharedBytes: Int?
 }
 
 extension LanguageModel {

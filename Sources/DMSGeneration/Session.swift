@@ -26,7 +26,7 @@ public struct Generation: Sendable {
   public var reason = FinishReason.length
   /// The end-of-text token that was chosen last, if one was.
   public var endID: Int?
-  /// Time of the decode steps.
+  /// Time of the decode steps; of a step for several sequences, an even share.
   public var time = Duration.zero
 
   /// Nothing yet.

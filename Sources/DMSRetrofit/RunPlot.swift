@@ -9,22 +9,20 @@ struct RunPlot {
   private static let (width, height) = (720.0, 260.0)
   /// Points of a line: more cannot be seen.
   private static let points = 600
-  // Okabe and Ito's colours, which people tell apart who see few.
-  private static let (blue, vermilion, green, grey) = ("#0072B2", "#D55E00", "#009E73", "#57606a")
 
   /// - Parameter evictedShares: `[L, G]`; empty for what is no retrofit.
   init(steps: [StepRecord], evictedShares: [[Double]]) {
     self.evictedShares = evictedShares
     func line(
-      _ name: String, _ color: String, isDashed: Bool = false, _ value: (StepRecord) -> Double?
+      _ name: String, _ ink: Ink, isDashed: Bool = false, _ value: (StepRecord) -> Double?
     ) -> Chart.Line {
       let all = steps.compactMap { step in value(step).map { (Double(step.step), $0) } }
-      return Chart.Line(name, color: color, isDashed: isDashed, points: Self.means(all))
+      return Chart.Line(name, ink: ink, isDashed: isDashed, points: Self.means(all))
     }
     func chart(_ title: String, _ scale: Chart.Scale, _ lines: [Chart.Line]) -> Chart {
       Chart(title, axis: "step", scale, lines, width: Self.width, height: Self.height)
     }
-    let loss = line("loss", Self.blue, \.loss)
+    let loss = line("loss", .series(0), \.loss)
     guard steps.contains(where: { $0.eviction != nil }) else {
       // The tokens' part is all there is.
       charts = [chart("Loss", .logarithmic, [loss])]
@@ -32,12 +30,12 @@ struct RunPlot {
     }
     func ratio(_ share: Double) -> Double { 1 / max(1e-3, 1 - share) }
     charts = [
-      chart("Loss", .logarithmic, [loss, line("tokens' part", Self.vermilion, isDashed: true, \.tokenLoss)]),
+      chart("Loss", .logarithmic, [loss, line("tokens' part", .series(1), isDashed: true, \.tokenLoss)]),
       chart(
         "Compression ratio", .linear,
         [
-          line("target", Self.grey, isDashed: true) { $0.eviction.map { ratio($0.targetShare) } },
-          line("reached, relaxed", Self.green) { $0.eviction.map { ratio($0.evictedShare) } },
+          line("target", .frame, isDashed: true) { $0.eviction.map { ratio($0.targetShare) } },
+          line("reached, relaxed", .series(2)) { $0.eviction.map { ratio($0.evictedShare) } },
         ]),
     ]
   }
@@ -53,60 +51,60 @@ struct RunPlot {
   }
 
   var svg: String {
-    var panels = charts.map { (height: Self.height, svg: $0.svg) }
-    if !evictedShares.isEmpty { panels.append((Self.height, heads)) }
-    return SVG.picture(width: Self.width, panels)
+    var panels: [any Panel] = charts
+    if !evictedShares.isEmpty {
+      panels.append(HeadsPanel(shares: evictedShares, width: Self.width, height: Self.height))
+    }
+    return Picture(width: Self.width, panels).svg
   }
+}
 
-  // MARK: Heads
+/// A field for each layer and KV head, the darker the more it evicts.
+private struct HeadsPanel: Panel {
+  let shares: [[Double]]  // [L, G]
+  let width: Double
+  let height: Double
 
-  /// A field for each layer and KV head, the darker the more it evicts.
-  private var heads: String {
+  func draw(on canvas: inout some Canvas) {
     let (left, top) = (64.0, 40.0)
-    let (layers, kvHeads) = (evictedShares.count, max(1, evictedShares.map(\.count).max() ?? 1))
-    let (across, down) = ((Self.width - left - 20) / Double(layers), (Self.height - top - 44) / Double(kvHeads))
-    var parts = [SVG.text(left, 20, "Share evicted", weight: "bold")] + key
-    for (layer, shares) in evictedShares.enumerated() {
+    let (layers, kvHeads) = (shares.count, max(1, shares.map(\.count).max() ?? 1))
+    let (across, down) = ((width - left - 20) / Double(layers), (height - top - 44) / Double(kvHeads))
+    canvas.text("Share evicted", left, 20, TextStyle(isBold: true))
+    drawKey(on: &canvas)
+    for (layer, shares) in shares.enumerated() {
       for (kvHead, share) in shares.enumerated() {
         let (x, y) = (left + Double(layer) * across, top + Double(kvHead) * down)
-        parts.append(SVG.rectangle(x, y, across - min(1, across / 8), down - min(1, down / 8), fill: Self.shade(share)))
+        let percent = Self.percent(share)
+        canvas.rectangle(x, y, across - min(1, across / 8), down - min(1, down / 8), .shade(percent ?? 0))
         // There is room for "100 %".
         if across >= 36, down >= 14 {
-          parts.append(
-            SVG.text(
-              x + across / 2, y + down / 2 + 4, Self.percent(share), anchor: "middle",
-              color: share > 0.55 ? "white" : "black"))
+          canvas.text(
+            Self.words(percent), x + across / 2, y + down / 2 + 4, TextStyle(.middle, ink: .onShade(percent ?? 0)))
         }
       }
     }
     let bottom = top + down * Double(kvHeads)
     for layer in stride(from: 0, to: layers, by: max(1, (layers + 19) / 20)) {
-      parts.append(SVG.text(left + (Double(layer) + 0.5) * across, bottom + 16, "\(layer)", anchor: "middle"))
+      canvas.text("\(layer)", left + (Double(layer) + 0.5) * across, bottom + 16, TextStyle(.middle))
     }
     for kvHead in stride(from: 0, to: kvHeads, by: max(1, (kvHeads + 9) / 10)) {
-      parts.append(SVG.text(left - 6, top + (Double(kvHead) + 0.5) * down + 4, "\(kvHead)", anchor: "end"))
+      canvas.text("\(kvHead)", left - 6, top + (Double(kvHead) + 0.5) * down + 4, TextStyle(.end))
     }
-    let middle = (left + Self.width - 20) / 2
-    parts.append(SVG.text(middle, bottom + 34, "layer (across), KV head (down)", anchor: "middle"))
-    return parts.joined(separator: "\n")
+    canvas.text("layer (across), KV head (down)", (left + width - 20) / 2, bottom + 34, TextStyle(.middle))
   }
 
   /// What the shades mean.
-  private var key: [String] {
-    (0...4).flatMap { step -> [String] in
-      let (share, x) = (Double(step) / 4, Self.width - 20 - 64 * Double(5 - step))
-      return [SVG.rectangle(x, 8, 16, 14, fill: Self.shade(share)), SVG.text(x + 20, 20, Self.percent(share))]
+  private func drawKey(on canvas: inout some Canvas) {
+    for step in 0...4 {
+      let x = width - 20 - 64 * Double(5 - step)
+      canvas.rectangle(x, 8, 16, 14, .shade(25 * step))
+      canvas.text(Self.words(25 * step), x + 20, 20)
     }
   }
 
-  private static func percent(_ share: Double) -> String {
-    share.isFinite && abs(share) < 1e6 ? "\(Int((100 * share).rounded())) %" : "?"
+  private static func percent(_ share: Double) -> Int? {
+    share.isFinite && abs(share) < 1e6 ? Int((100 * share).rounded()) : nil
   }
 
-  /// From nearly white to dark blue. Not every viewer knows hsl().
-  private static func shade(_ share: Double) -> String {
-    let strength = share.isFinite ? max(0, min(1, share)) : 0
-    let parts = zip([240, 245, 251], [10, 60, 130]).map { "\(Int($0 + ($1 - $0) * strength))" }
-    return "rgb(\(parts.joined(separator: ",")))"
-  }
+  private static func words(_ percent: Int?) -> String { percent.map { "\($0) %" } ?? "?" }
 }

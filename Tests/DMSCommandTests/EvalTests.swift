@@ -12,7 +12,7 @@ struct EvalTests {
 
   private func lines(_ folder: String) throws -> [String] {
     try String(contentsOfFile: folder + "/records.jsonl", encoding: .utf8).split(separator: "\n").map {
-      String($0.replacing(/"seconds":[-+.e0-9]+/, with: ""))
+      String($0.replacing(/"[a-z_]*seconds":[-+.e0-9]+/, with: ""))
     }
   }
 

@@ -10,10 +10,16 @@ struct ChartTests {
   private func chart(_ scale: Chart.Scale, _ values: [[Double]], from step: Double = 1) -> String {
     let lines = values.enumerated().map { index, values in
       Chart.Line(
-        "line \(index)", color: "#00000\(index)",
+        "line \(index)", ink: .series(index),
         points: values.enumerated().map { (step + Double($0.offset), $0.element) })
     }
-    return Chart("Title", axis: "step", scale, lines, width: 720, height: 260).svg
+    return body(Chart("Title", axis: "step", scale, lines, width: 720, height: 260))
+  }
+
+  private func body(_ panel: some Panel) -> String {
+    var canvas = SVGCanvas()
+    panel.draw(on: &canvas)
+    return canvas.body
   }
 
   /// The texts of a picture with their places.
@@ -73,7 +79,7 @@ struct ChartTests {
     #expect(names.map(\.text).sorted() == ["Title", "line 0", "line 1"])
     for index in 0...1 {
       let name = try #require(names.first { $0.text == "line \(index)" })
-      let mark = "points=\"\(Int(name.x) - 30),16 \(Int(name.x) - 6),16\" fill=\"none\" stroke=\"#00000\(index)\""
+      let mark = "points=\"\(Int(name.x) - 30),16 \(Int(name.x) - 6),16\" fill=\"none\" class=\"stroke-series\(index)\""
       #expect(svg.contains(mark), "\(svg)")
     }
     // Left to right without overlap, at 7 units a letter and 30 for a mark.
@@ -84,7 +90,7 @@ struct ChartTests {
   @Test func whatHasNoPlaceIsLeftOutAndSaid() {
     let svg = chart(.logarithmic, [[1, .nan, 2, 3, 0, -1, 4, .infinity]])
     // 1 and 4 stand alone, 2 and 3 are a line.
-    #expect(svg.components("<circle") == 2)
+    #expect(svg.components("<polygon") == 2)
     #expect(svg.contains("4 values"))
     #expect(!svg.contains("nan") && !svg.contains("inf"))
     #expect(!chart(.logarithmic, [[1, 2]]).contains("left out"))
@@ -101,7 +107,9 @@ struct ChartTests {
   }
 
   @Test func namesAreEscaped() {
-    #expect(SVG.text(0, 0, "a < b & c").contains("a &lt; b &amp; c<"))
+    var canvas = SVGCanvas()
+    canvas.text("a < b & c", 0, 0)
+    #expect(canvas.body.contains("a &lt; b &amp; c<"))
   }
 }
 

@@ -65,6 +65,40 @@ struct AnswerBatchTests {
     }
   }
 
+  @Test(arguments: [1, 3, 16])
+  func chainsThatShareAPromptAnswerAsAlone(batch: Int) throws {
+    // Two problems of four chains, the second without a group.
+    let own = try prompts(temperature: 0.9)
+    let alone = [6, 6, 6, 6, 2, 2].enumerated().map { index, prompt in
+      var chain = own[prompt]
+      (chain.options.sequence, chain.options.maxTokens, chain.options.stops) = (index, 110 + index, [])
+      return chain
+    }
+    let grouped = alone.enumerated().map { index, chain in
+      LanguageModel.BatchPrompt(chain.prompt, chain.options, chainGroup: index < 4 ? 9 : nil)
+    }
+    let expected = try answers(alone, batch: 1)
+    let found = try answers(grouped, batch: batch)
+    #expect(Set(expected.map { $0?.text }).count == 6)
+    for (index, (answer, expected)) in zip(found, expected).enumerated() {
+      let (answer, expected) = (try #require(answer), try #require(expected))
+      #expect(answer.generation.ids == expected.generation.ids)
+      #expect(answer.ledger.liveTokens == expected.ledger.liveTokens)
+      #expect(answer.ledger.tokensRead == expected.ledger.tokensRead)
+      #expect(answer.ledger.peakTokens == expected.ledger.peakTokens)
+      #expect(answer.generation.time > .zero && answer.promptTime > .zero)
+      guard index < 4 else {
+        #expect(answer.sharedBytes == nil && answer.ledger.bytesHeld == expected.ledger.bytesHeld)
+        continue
+      }
+      // The prompt's pages are all that it does not have for itself, however long the others' answers are.
+      let shared = try #require(answer.sharedBytes)
+      #expect(answer.ledger.bytesPrivate < answer.ledger.bytesHeld)
+      #expect(answer.ledger.bytesPrivate + shared >= answer.ledger.bytesHeld)
+    }
+    #expect(try answers(grouped, batch: 2).map { $0?.ledger.bytesPrivate } == found.map { $0?.ledger.bytesPrivate })
+  }
+
   @Test func anAnswerEndsWhereTheContextDoes() throws {
     var options = Engine.Options()
     var prompt = try prompts(temperature: 0)[6]

@@ -144,8 +144,8 @@ struct Inflate {
     let (literals, distances) = (try Code(literalLengths), try Code(distanceLengths))
     while true {
       let symbol = try symbol(literals)
-      guard output.count < most else { throw Damaged() }
       if symbol < 256 {
+        guard output.count < most else { throw Damaged() }
         output.append(UInt8(symbol))
         continue
       }

@@ -22,6 +22,9 @@ public struct LiveCodeBench: EvaluationTask {
     byID = Dictionary(entries.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
+  /// A problem is solved if any of the programs is right.
+  public var combination: ChainCombination { .anyRight }
+
   private struct Entry: Sendable {
     let (id, question, starter, place): (String, String, String, String)
     /// The function to call; `nil`: the program reads its input and prints.

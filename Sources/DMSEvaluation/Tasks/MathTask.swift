@@ -30,6 +30,9 @@ public struct MathTask: EvaluationTask {
     return AnswerText.boxed(text) ?? AnswerScore.lastFormula(in: text) ?? AnswerScore.lastNumber(in: text)
   }
 
+  /// A vote of answers that mean the same.
+  public var combination: ChainCombination { .sameMathematics }
+
   /// Whether the answer means the same as the reference.
   public func share(right answer: String, references: [String]) -> Double {
     references.contains { MathEquality.areEqual($0, answer) } ? 1 : 0
