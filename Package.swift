@@ -95,7 +95,7 @@ let package = Package(
       ]),
     .testTarget(
       name: "DMSCommandTests",
-      dependencies: ["DMSCommand", "DMSPlatform", "DMSTensor", "DMSText", "DMSCheckpoint", "DMSRetrofit"]),
+      dependencies: ["DMSCommand", "DMSPlatform", "DMSTensor", "DMSText", "DMSCheckpoint", "DMSCache", "DMSRetrofit"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -44,14 +44,45 @@ public enum CacheBudget: Sendable, Equatable {
           "a cache of \(byteCount(bytes)) is below the window of \(window) tokens",
           remedy: "use at least \(needed(least)) bytes, \(byteCount(needed(least)))")
       }
-      // The most tokens that fit; beyond the context none come.
-      var (fits, tooMany) = (least, context + 1)
-      while tooMany - fits > 1 {
-        let middle = (fits + tooMany) / 2
-        if needed(middle) <= bytes { fits = middle } else { tooMany = middle }
-      }
-      return .tokens(fits)
+      return .tokens(Self.most(from: least, to: context) { needed($0) <= bytes })
     }
+  }
+
+  /// What each KV head may hold between calls under a policy that needs no training.
+  ///
+  /// - Throws: `InputError` for a budget that it cannot work with, saying the smallest one.
+  package func cap(for kind: BudgetedPolicy.Kind, _ shape: CacheShape, layout: KVLayout) throws -> TokenCap {
+    switch self {
+    case .ratio(let ratio):
+      guard ratio >= 1, ratio.isFinite else {
+        throw InputError("a cache cannot be held to a ratio of \(ratio)", remedy: "use 1 or more")
+      }
+      return .ratio(ratio)
+    case .tokens(let tokens):
+      guard tokens >= kind.least else {
+        throw InputError(
+          "a cache of \(tokens) tokens is too small for \(kind.rawValue)", remedy: "use at least \(kind.least)")
+      }
+      return .tokens(tokens)
+    case .bytes(let bytes):
+      func needed(_ tokens: Int) -> Int { kind.bytes(holding: tokens, shape, layout: layout) }
+      guard needed(kind.least) <= bytes else {
+        throw InputError(
+          "a cache of \(byteCount(bytes)) is too small for \(kind.rawValue)",
+          remedy: "use at least \(needed(kind.least)) bytes, \(byteCount(needed(kind.least)))")
+      }
+      return .tokens(Self.most(from: kind.least, to: max(kind.least, shape.capacity)) { needed($0) <= bytes })
+    }
+  }
+
+  /// The most tokens that fit; beyond `context` none come.
+  private static func most(from least: Int, to context: Int, _ fit: (Int) -> Bool) -> Int {
+    var (fits, tooMany) = (least, context + 1)
+    while tooMany - fits > 1 {
+      let middle = (fits + tooMany) / 2
+      if fit(middle) { fits = middle } else { tooMany = middle }
+    }
+    return fits
   }
 
   /// Reads `8x`, `2048` or `64MB`, `64MiB`; `nil` for anything else.

@@ -24,9 +24,9 @@ extension SequenceCache {
     return (keys, values)
   }
 
-  /// The eviction state: which slot each recent token has, and which of them will go; under a cap also what may have to.
-  /// Empty for a cache that keeps all.
-  package var evictionState: [UInt32] { eviction?.state ?? capped?.state ?? [] }
+  /// What the policy remembers: for DMS which slot each recent token has, and which of them will go, under a cap also what may
+  /// have to; then the floats that the store keeps for it. Empty for a cache that keeps all.
+  package var evictionState: [UInt32] { keeper.state + slots.floatWords }
 
   /// Fills an empty cache with what another one exported.
   ///
@@ -39,9 +39,6 @@ extension SequenceCache {
     precondition(tokensSeen == 0, "only an empty cache is filled")
     func unfit(_ what: String) -> InputError { InputError("the saved cache does not fit: \(what)") }
     guard (0...capacity).contains(count) else { throw unfit("\(count) tokens for a context of \(capacity)") }
-    guard evictionState.count == eviction?.ring.count ?? 0 || capped != nil else {
-      throw unfit("its eviction state has another size")
-    }
     let (kvHeads, width) = (slots.pool.kvHeads, layout.vectorBytes)
     for index in 0..<slots.heads {
       let bytes = try head(index / kvHeads, index % kvHeads)
@@ -49,10 +46,6 @@ extension SequenceCache {
       guard bytes.keys.count == live * width, bytes.values.count == bytes.keys.count, live <= count else {
         throw unfit(
           "layer \(index / kvHeads) has \(bytes.keys.count) bytes of keys and \(bytes.values.count) of values")
-      }
-      // Slots of a window are numbered by position.
-      if !windows.isEmpty, let window = windows[index / kvHeads], live != window.slots(tokensSeen: count) {
-        throw unfit("layer \(index / kvHeads) has \(live) tokens for a window of \(window.tokens)")
       }
       slots.slots[index] = live
       if let key = bytes.keys.baseAddress, let value = bytes.values.baseAddress {
@@ -62,22 +55,14 @@ extension SequenceCache {
             key: key + slot * width, value: value + slot * width, page: place.base, index: Int(place.index))
         }
       }
-      try eviction?.check(evictionState, head: index, slots: live, tokensSeen: count)
     }
-    _ = eviction?.ring.update(from: evictionState)
-    guard capped?.restore(evictionState, liveTokens: { slots.slots[$0] }, tokensSeen: count) ?? true else {
+    let words = evictionState.count - slots.floatCount
+    guard words >= 0, slots.restore(floatWords: evictionState[words...], tokensSeen: count) else {
       throw unfit("its eviction state is damaged")
     }
-    tokensSeen = count
-  }
-}
-
-extension DelayedEviction {
-  /// Whether a saved ring points to slots that exist, so that it can be believed.
-  fileprivate func check(_ state: [UInt32], head: Int, slots: Int, tokensSeen: Int) throws {
-    let first = head * (window + 1)
-    for entry in state[first..<first + min(window + 1, tokensSeen)] where Int(entry >> 1) >= slots {
-      throw InputError("the saved cache does not fit: its eviction state names a slot that does not exist")
-    }
+    keeper = try policy.keeper(
+      shape, saved: SavedPolicy(words: evictionState[..<words], tokensSeen: count, live: { [slots] in slots.slots[$0] })
+    )
+    noteRestored(tokensSeen: count)
   }
 }

@@ -1,6 +1,6 @@
 // The KV cache of one sequence: the store, and the policy that decides. A call of the model goes through each layer once:
-// `admit` numbers the slots of its tokens, attention reads spans, `store` writes what is still alive at the call's end;
-// then `advance`. A call that breaks off leaves the cache of no use; memory is reserved before, so lack of it breaks none.
+// `admit` numbers the slots of its tokens, attention reads spans, `store` writes what is still alive at the call's end,
+// `settle` lets the policy give slots up; then `advance`. A call that breaks off leaves the cache of no use; memory is reserved before, so lack of it breaks none.
 // Decoding stores before it attends, prefill after, since its earlier queries still see what its later
 // tokens overwrite.
 //
@@ -20,38 +20,27 @@ public final class SequenceCache {
   /// Whether no call is under way, and none broke off: layers would have seen different numbers of tokens then.
   package private(set) var isWhole = true
   let slots: SlotStore
-  var eviction: DelayedEviction?
-  var capped: CappedEviction?
-  /// By layer; empty if none slides.
-  let windows: [SlidingWindow?]
+  var keeper: any CachePolicy
+  let shape: CacheShape
+  private let selection: (any ReadSelection)?
+  /// Whether the policy gives slots up after attention.
+  package let settles: Bool
   private var keysRead = 0
+  private var liveSlots = 0
   private var peakSlots = 0
 
-  package init(pool: KVPool, layers: Int, capacity: Int, policy: EvictionPolicy) throws {
+  /// - Parameter group: query heads of a KV head.
+  package init(pool: KVPool, layers: Int, group: Int, capacity: Int, policy: EvictionPolicy) throws {
     self.policy = policy
     self.capacity = capacity
-    slots = try SlotStore(pool: pool, layers: layers, capacity: capacity)
-    if case .sliding(let windows) = policy {
-      precondition(windows.count == layers && windows.allSatisfy { $0 ?? 1 > 0 }, "each layer has a window, or none")
-      self.windows = windows.map { $0.map(SlidingWindow.init) }
-    } else {
-      windows = []
-    }
-    if case .delayed(let window, let shift) = policy {
-      // Within a context that is shorter than the window nothing leaves, and no more of it is needed.
-      let window = min(window, capacity)
-      try MemoryLimits.require(
-        DelayedEviction.bytes(window: window, heads: slots.heads), for: "the window of \(window) tokens",
-        remedy: "use a smaller --context")
-      eviction = DelayedEviction(window: window, shift: shift, heads: slots.heads)
-    }
-    if case .capped(let window, let shift, let cap) = policy {
-      let window = min(window, capacity)
-      try MemoryLimits.require(
-        slots.heads * CappedEviction.bytes(window: window, tokens: 0), for: "the window of \(window) tokens",
-        remedy: "use a smaller --context")
-      capped = try CappedEviction(window: window, shift: shift, cap: cap, heads: slots.heads, capacity: capacity)
-    }
+    shape = CacheShape(
+      layers: layers, kvHeads: pool.kvHeads, group: group, headDim: pool.layout.headDim, capacity: capacity)
+    keeper = try policy.keeper(shape)
+    selection = policy.selection(shape)
+    var needs = keeper.needs
+    needs.pageFloats += selection?.pageFloats ?? 0
+    settles = !needs.sees.isDisjoint(with: [.stored, .queries])
+    slots = try SlotStore(pool: pool, layers: layers, capacity: capacity, needs: needs)
   }
 
   private init(forking other: SequenceCache) throws {
@@ -59,11 +48,14 @@ public final class SequenceCache {
     capacity = other.capacity
     tokensSeen = other.tokensSeen
     keysRead = other.keysRead
+    liveSlots = other.liveSlots
     peakSlots = other.peakSlots
+    shape = other.shape
+    // It remembers nothing of its own.
+    selection = other.selection
+    settles = other.settles
     slots = try other.slots.fork()
-    eviction = other.eviction?.copy()
-    capped = try other.capped?.copy(capacity: capacity)
-    windows = other.windows
+    keeper = try other.keeper.fork()
   }
 
   /// A second sequence with the same past. The past stays shared: neither copies it, whatever either forgets of it.
@@ -92,34 +84,22 @@ public final class SequenceCache {
     layer: Int, tokens: Int, decisions: UnsafePointer<Float>?, attendsFirst: Bool, into assignment: SlotAssignment
   ) {
     precondition(tokensSeen + tokens <= capacity, "the caller checks the capacity")
-    let window = windows.isEmpty ? nil : windows[layer]
     for kvHead in 0..<kvHeads {
-      let head = layer * kvHeads + kvHead
-      assignment.begin(kvHead: kvHead, slots: slots.slots[head], tokens: tokens)
-      for token in 0..<tokens {
-        let logit = decisions.map { $0[token * kvHeads + kvHead] } ?? -.infinity
-        let position = tokensSeen + token
-        let departure: Departure? =
-          if let window { window.arrive(position: position) } else if capped != nil {
-            capped?.arrive(head: head, position: position, logit: logit, live: slots.slots[head]) ?? nil
-          } else { eviction?.arrive(head: head, position: position, decision: logit > 0) ?? nil }
-        let slot = departure?.slot ?? slots.slots[head]
-        if let departure {
-          // A token of this call overwritten in this call is never stored; a cached one is hidden from later queries.
-          let last = position - 1
-          if departure.position >= tokensSeen {
-            assignment.expire(kvHead: kvHead, token: departure.position - tokensSeen, last: last)
-          } else if attendsFirst {
-            assignment.expire(kvHead: kvHead, cachedSlot: slot, last: last)
-          }
-        } else {
-          slots.slots[head] += 1
-        }
-        eviction?.settle(head: head, position: position, slot: slot, decision: logit > 0)
-        capped?.settle(head: head, position: position, slot: slot, logit: logit)
-        assignment.slots[kvHead * assignment.capacity + token] = Int32(slot)
-      }
+      assignment.begin(kvHead: kvHead, slots: slots.slots[layer * kvHeads + kvHead], tokens: tokens)
     }
+    let before = live(layer)
+    keeper.admit(
+      Arrivals(
+        layer: layer, tokens: tokens, position: tokensSeen, decisions: decisions, attendsFirst: attendsFirst,
+        store: slots, assignment: assignment))
+    liveSlots += live(layer) - before
+    peakSlots = max(peakSlots, liveSlots)
+  }
+
+  private func live(_ layer: Int) -> Int {
+    var count = 0
+    for kvHead in 0..<kvHeads { count += slots.slots[layer * kvHeads + kvHead] }
+    return count
   }
 
   /// Finds the places of the tokens that are alive at the end of the call. To be called once per layer after `admit`.
@@ -133,10 +113,45 @@ public final class SequenceCache {
     }
   }
 
-  /// A head's slots as they are now.
+  /// Lends a head's slots as they are now to a query, whose reads the ledger counts.
   package func span(layer: Int, kvHead: Int) -> KVSpan {
     let head = layer * kvHeads + kvHead
+    keysRead += slots.slots[head]
     return slots.span(head: head, slots: slots.slots[head])
+  }
+
+  /// Whether a query reads a part of what stays only.
+  package var selects: Bool { selection != nil }
+
+  /// Tokens were stored in a layer: a selection may look at them.
+  package func noteStored(layer: Int, tokens: Int, with scratch: PolicyScratch) {
+    selection?.note(tokens, SelectionView(layer: layer, shape: shape, store: slots, scratch: scratch))
+  }
+
+  /// Lends the slots of a layer's heads that the queries of a decode step read, whose reads the ledger counts.
+  ///
+  /// - Parameters:
+  ///   - queries: `[H, D]`, after RoPE.
+  ///   - spans: `[G]`, valid until the next step.
+  ///   - chosen: with room for the pages of this sequence.
+  ///   - row: the sequence's place in the step.
+  package func lend(
+    layer: Int, queries: UnsafePointer<Float>, to spans: UnsafeMutablePointer<KVSpan>, from chosen: ChosenPages,
+    row: Int,
+    with scratch: PolicyScratch
+  ) {
+    let view = SelectionView(layer: layer, shape: shape, store: slots, scratch: scratch)
+    guard let pages = selection?.choose(queries, view) else {
+      for kvHead in 0..<kvHeads { (spans + kvHead).initialize(to: span(layer: layer, kvHead: kvHead)) }
+      return
+    }
+    for kvHead in 0..<kvHeads {
+      let head = layer * kvHeads + kvHead
+      let span = chosen.span(
+        row * kvHeads + kvHead, pages[kvHead], of: slots.span(head: head, slots: slots.slots[head]))
+      keysRead += span.slots + view.pages(kvHead)
+      (spans + kvHead).initialize(to: span)
+    }
   }
 
   /// A head's slots as they were before the call that was admitted.
@@ -144,14 +159,28 @@ public final class SequenceCache {
     slots.span(head: layer * kvHeads + kvHead, slots: assignment.before(kvHead: kvHead))
   }
 
-  /// Ends a call. `reads`: whether it was a decode step, whose reads the ledger counts.
-  package func advance(by tokens: Int, reads: Bool) {
+  /// Lets a policy that `settles` give slots up in a layer, once the call's tokens are stored and attended to.
+  ///
+  /// - Parameter queries: `[T, H, D]`, after RoPE.
+  package func settle(layer: Int, tokens: Int, queries: UnsafePointer<Float>, with scratch: PolicyScratch) throws {
+    let before = live(layer)
+    try keeper.settle(
+      SettledCall(
+        layer: layer, tokens: tokens, position: tokensSeen, queries: queries, shape: shape, store: slots,
+        scratch: scratch))
+    liveSlots += live(layer) - before
+  }
+
+  /// Ends a call.
+  package func advance(by tokens: Int) {
     isWhole = true
     tokensSeen += tokens
-    var live = 0
-    for head in 0..<slots.heads { live += slots.slots[head] }
-    if reads { keysRead += live }
-    peakSlots = max(peakSlots, live)
+  }
+
+  /// Begins the account of a cache that was filled from a file.
+  func noteRestored(tokensSeen count: Int) {
+    tokensSeen = count
+    liveSlots = (0..<slots.heads).reduce(0) { $0 + slots.slots[$1] }
   }
 
   /// Tokens that a head still has.
@@ -161,7 +190,7 @@ public final class SequenceCache {
   public var ledger: Ledger {
     let heads = Double(slots.heads)
     let live = (0..<slots.heads).reduce(0) { $0 + slots.slots[$1] }
-    let tables = slots.tableBytes + (eviction?.bytes ?? 0) + (capped?.bytes ?? 0)
+    let tables = slots.tableBytes + keeper.needs.bytes
     var ledger = Ledger()
     ledger.tokensSeen = tokensSeen
     ledger.liveTokens = Double(live) / heads

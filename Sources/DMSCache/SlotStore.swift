@@ -1,4 +1,5 @@
-// The KV store of one sequence: numbered slots in pages, per head, nothing about why a slot is written.
+// The KV store of one sequence: numbered slots in pages, per head, nothing about why a slot is written or given up. Where a slot
+// is given up, the head's last one moves into the hole, so that live slots stay dense.
 //
 // A slot's number is its place in every sum; where its bytes are is the store's affair. Forks share pages by reference
 // count. A slot whose page is shared is never written in place: it moves to a private overlay page and keeps its number,
@@ -23,6 +24,9 @@ final class SlotStore {
   private let pages: LazyTable<KVPage>
   private let redirects: LazyTable<KVSlot>
   private var overlays: [[Overlay]]
+  /// What a policy keeps with slots and pages; `nil` for one that keeps nothing.
+  let floats: SlotFloats?
+  private let needs: PolicyNeeds
   /// Whether pages may be shared with another store, or may have been.
   private var hasForks = false
 
@@ -33,14 +37,18 @@ final class SlotStore {
     var used: UInt32
   }
 
-  init(pool: KVPool, layers: Int, capacity: Int) throws {
+  init(pool: KVPool, layers: Int, capacity: Int, needs: PolicyNeeds) throws {
     self.pool = pool
+    self.needs = needs
     self.capacity = capacity
     heads = layers * pool.kvHeads
     pagesPerHead = (capacity + KVLayout.slotsPerPage - 1) / KVLayout.slotsPerPage
     pages = try LazyTable(heads * pagesPerHead)
     redirects = try LazyTable(heads * pagesPerHead * KVLayout.slotsPerPage)
     overlays = Array(repeating: [], count: heads)
+    floats =
+      needs.slotFloats + needs.pageFloats > 0
+      ? try SlotFloats(needs, heads: heads, capacity: capacity, pagesPerHead: pagesPerHead) : nil
     slots = .allocate(capacity: heads)
     slots.initialize(repeating: 0, count: heads)
     pageCounts = .allocate(capacity: heads)
@@ -59,7 +67,7 @@ final class SlotStore {
 
   /// Another store with the same contents, sharing every page. Cost: a table entry per page.
   func fork() throws -> SlotStore {
-    let other = try SlotStore(pool: pool, layers: heads / pool.kvHeads, capacity: capacity)
+    let other = try SlotStore(pool: pool, layers: heads / pool.kvHeads, capacity: capacity, needs: needs)
     other.slots.update(from: slots, count: heads)
     other.pageCounts.update(from: pageCounts, count: heads)
     other.overlays = overlays
@@ -76,6 +84,9 @@ final class SlotStore {
         other.redirect(head, first).update(from: redirect(head, first), count: KVLayout.slotsPerPage)
       }
       for overlay in overlays[head] { arena.retain(overlay.id) }
+      if let floats {
+        other.floats?.update(from: floats, head: head, slots: slots[head], pages: pageCounts[head])
+      }
     }
     return other
   }
@@ -116,11 +127,37 @@ final class SlotStore {
     return moved.pointee
   }
 
-  /// The most pages that `tokens` more tokens of a head can take: homes of their own, or, while pages are shared, overlays.
+  /// Gives a slot up: the head's last one moves into the hole with its floats, and a page that this empties goes back. What is
+  /// reserved before a call is enough for all that it gives up.
+  ///
+  /// - Returns: the number of the slot that moved; `nil` if the last one was given up itself.
+  @discardableResult
+  func release(head: Int, slot: Int) throws -> Int? {
+    let last = slots[head] - 1
+    precondition((0...last).contains(slot), "a live slot is given up")
+    if slot < last {
+      let source = place(head: head, slot: last)
+      let hole = try placeForWriting(head: head, slot: slot)
+      pool.layout.copy(from: source.base, index: Int(source.index), to: hole.base, index: Int(hole.index))
+      floats?.move(head: head, from: last, to: slot)
+    }
+    slots[head] = last
+    let needed = (last + KVLayout.slotsPerPage - 1) / KVLayout.slotsPerPage
+    while pageCounts[head] > needed {
+      pageCounts[head] -= 1
+      arena(head).release(page(head, pageCounts[head]).pointee.id)
+    }
+    return slot < last ? last : nil
+  }
+
+  /// The most pages that `tokens` more tokens of a head can take: homes of their own, or, while pages are shared, overlays; and
+  /// for a policy that gives slots up, overlays for all that may move into holes.
   func pagesNeeded(head: Int, tokens: Int) -> Int {
     let size = KVLayout.slotsPerPage
     let homes = max(0, (slots[head] + tokens + size - 1) / size - pageCounts[head])
-    return homes + (hasForks ? (tokens + size - 1) / size + 1 : 0)
+    guard hasForks else { return homes }
+    let moves = needs.sees.contains(.stored) ? slots[head] : 0
+    return homes + (tokens + moves + size - 1) / size + 1
   }
 
   private func overlaySlot(_ head: Int, _ arena: PageArena) throws -> KVSlot {
@@ -195,8 +232,39 @@ final class SlotStore {
       for index in 0..<pageCounts[head] where page(head, index).pointee.redirected != 0 {
         bytes += KVLayout.slotsPerPage * MemoryLayout<KVSlot>.stride
       }
+      bytes += floats?.bytes(slots: slots[head], pages: pageCounts[head]) ?? 0
     }
     return bytes
+  }
+
+  /// All floats in use, head by head.
+  var floatWords: [UInt32] {
+    guard let floats else { return [] }
+    return (0..<heads).flatMap { floats.words(head: $0, slots: slots[$0], pages: pageCounts[$0]) }
+  }
+
+  /// How many `floatWords` there are.
+  var floatCount: Int {
+    guard let floats else { return 0 }
+    return (0..<heads).reduce(0) {
+      $0 + floats.bytes(slots: slots[$1], pages: pageCounts[$1]) / MemoryLayout<Float>.stride
+    }
+  }
+
+  /// Takes over what `floatWords` gave, once the slots are there.
+  /// - Returns: whether they can be believed.
+  func restore(floatWords words: ArraySlice<UInt32>, tokensSeen: Int) -> Bool {
+    guard let floats else { return words.isEmpty }
+    guard words.count == floatCount else { return false }
+    var first = words.startIndex
+    for head in 0..<heads {
+      let count = floats.bytes(slots: slots[head], pages: pageCounts[head]) / MemoryLayout<Float>.stride
+      let isGood = floats.restore(
+        words[first..<first + count], head: head, slots: slots[head], pages: pageCounts[head], tokensSeen: tokensSeen)
+      guard isGood else { return false }
+      first += count
+    }
+    return true
   }
 
   private func arena(_ head: Int) -> PageArena { pool.arena(kvHead: head % pool.kvHeads) }

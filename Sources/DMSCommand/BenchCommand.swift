@@ -15,8 +15,9 @@ struct BenchCommand: ParsableCommand {
     abstract: "Measure prefill and decoding at depths, for chains, policies, weight and cache types.",
     discussion: """
       A cache is brought to each depth with arbitrary keys and values, which takes no computing; prefill and decoding are \
-      then measured on it. Several chains are forks of one sequence. The policy "dense" keeps every token; "dms" forgets by \
-      the model's own decisions, or by random ones with --simulated-ratio.
+      then measured on it. Several chains are forks of one sequence. --policy takes several, as dense,dms,tova, each a row: "dense" \
+      keeps every token; "dms" forgets by the model's own decisions, or by random ones with --simulated-ratio; --budget is for \
+      all but "dense".
       """)
 
   @Argument(help: "A Hugging Face model folder, or a GGUF file.")
@@ -31,9 +32,6 @@ struct BenchCommand: ParsableCommand {
 
   @Option(parsing: .unconditional, help: "Numbers of parallel chains, as 1,8.")
   var chains = "1"
-
-  @Option(help: "Policies: dense, dms, or both as dense,dms. Default: the model's own.")
-  var policy: String?
 
   @Option(parsing: .unconditional, help: "Tokens of a prefill; 0 measures none.")
   var prompt = 512
@@ -82,7 +80,6 @@ struct BenchCommand: ParsableCommand {
       throw ValidationError("--adapter needs a model: the weights of a --shape are drawn at random")
     }
     guard !engineOptions.noEviction else { throw ValidationError("use --policy dense instead of --no-eviction") }
-    _ = try policies()
   }
 
   /// - Parameter path: a configuration of any name, or a folder with a config.json.
@@ -107,17 +104,6 @@ struct BenchCommand: ParsableCommand {
     }
   }
 
-  private func policies() throws -> [BenchRun.Policy]? {
-    try policy.map { text in
-      try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
-        guard let policy = BenchRun.Policy(rawValue: String(part)) else {
-          throw ValidationError("--policy needs dense, dms or dense,dms, not \"\(text)\"")
-        }
-        return policy
-      }
-    }
-  }
-
   mutating func run() throws {
     let machine = try engineOptions.machine()
     // First of all and to the end, so that what it takes can be told from what the model takes.
@@ -127,11 +113,13 @@ struct BenchCommand: ParsableCommand {
     if let shape {
       decoder = try Decoder(random: configuration(shape), on: machine, engineOptions.loading())
     } else {
-      decoder = try Decoder(engineOptions.source(model ?? ""), on: machine, engineOptions.loading())
+      decoder = try Decoder(
+        engineOptions.source(model ?? "", comparesPolicies: true), on: machine, engineOptions.loading())
     }
     let loading = ContinuousClock.now - start
     let forgets = decoder.configuration.dms != nil || simulatedRatio != nil
-    let policies = try policies() ?? [forgets ? .dms : .dense]
+    var policies = engineOptions.policies.flatMap(\.names)
+    if policies.isEmpty { policies = [forgets ? .dms : .dense] }
     guard forgets || !policies.contains(.dms) else {
       throw InputError(
         "this model was not taught to forget", at: "--policy dms", remedy: "give --simulated-ratio to draw evictions")
@@ -142,14 +130,17 @@ struct BenchCommand: ParsableCommand {
     let chains = try numbers(self.chains, "--chains", 1...1024)
     var results: [BenchRun.Result] = []
     for policy in policies {
-      var options = engineOptions.options(decoder)
+      var options = engineOptions.commonOptions(decoder)
       options.context = (depths.last ?? 0) + prompt + generate * (repetitions + 1) + 16
       options.batch = chains.max() ?? 1
-      options.eviction = policy == .dms
-      if policy == .dense { options.budget = nil }
-      options.simulatedEviction = simulatedRatio.map {
-        SimulatedEviction(ratio: $0, window: simulatedWindow ?? decoder.configuration.dms?.window ?? 256)
-      }
+      options.policy = policy
+      options.budget = policy == .dense ? nil : engineOptions.budget
+      options.drawn =
+        policy != .dms
+        ? nil
+        : simulatedRatio.map {
+          DrawnDecisions(ratio: $0, window: simulatedWindow ?? decoder.configuration.dms?.window ?? 256)
+        }
       let run = BenchRun(
         engine: try Engine(decoder, on: machine, options), policy: policy, prompt: prompt, steps: generate,
         repetitions: repetitions, memory: memory)

@@ -6,11 +6,10 @@ import DMSModel
 import DMSPlatform
 
 struct BenchRun {
-  enum Policy: String { case dense, dms }
   enum Work: String { case prefill, decode }
 
   let engine: Engine
-  let policy: Policy
+  let policy: PolicyName
   let prompt: Int
   let steps: Int
   let repetitions: Int
@@ -19,7 +18,7 @@ struct BenchRun {
 
   struct Result {
     var work: Work
-    var policy: Policy
+    var policy: PolicyName
     var depth: Int
     var chains: Int
     var weights: String

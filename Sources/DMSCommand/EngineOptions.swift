@@ -47,16 +47,31 @@ struct EngineOptions: ParsableArguments {
   var isa: InstructionSet?
 
   @Flag(
-    help:
-      "Keep every token that attention may see, as a dense cache does. A DMS model's borrowed channels stay zero.")
+    help: """
+      Keep every token that attention may see, as a dense cache does: --policy dense. A DMS model's borrowed channels stay zero.
+      """)
   var noEviction = false
 
   @Option(
+    name: .customLong("policy"),
+    help: """
+      What decides which tokens stay; all but dense and dms need --budget. Default: dms for a model that was taught to forget, \
+      otherwise dense.
+      """)
+  var policies: [PolicyNames] = []
+
+  @Option(
+    name: [.customLong("budget"), .customLong("kv-budget")],
     help: """
       The most that a sequence's cache may hold, whatever a DMS model decides: as a ratio (8x), tokens of each layer and head \
       (1024) or bytes (64MB).
       """)
-  var kvBudget: CacheBudget?
+  var budget: CacheBudget?
+
+  @Option(
+    parsing: .unconditional,
+    help: "The most tokens of a prompt that go through the layers at once. Some policies forget after each such call.")
+  var chunk: Int?
 
   @Flag(help: "Say on stderr what was chosen: threads, memory nodes, instructions.")
   var verbose = false
@@ -64,10 +79,23 @@ struct EngineOptions: ParsableArguments {
   mutating func validate() throws {
     guard (0...1024).contains(threads) else { throw ValidationError("--threads must be 0 to 1024") }
     guard context.map({ $0 > 0 }) ?? true else { throw ValidationError("--context must be positive") }
+    guard chunk.map({ (1...65_536).contains($0) }) ?? true else { throw ValidationError("--chunk must be 1 to 65536") }
+    guard !noEviction || policies.isEmpty else { throw ValidationError("give either --policy or --no-eviction") }
+  }
+
+  /// The policy that is asked for; `nil` leaves it to the model.
+  /// - Throws: `ValidationError` for several.
+  func policy() throws -> PolicyName? {
+    let names = policies.flatMap(\.names)
+    guard names.count <= 1 else { throw ValidationError("--policy takes one policy here") }
+    return noEviction ? .dense : names.first
   }
 
   /// The model, with the adapter if one is given.
-  func source(_ path: String) throws -> ModelSource {
+  ///
+  /// - Parameter comparesPolicies: whether several policies may be given.
+  func source(_ path: String, comparesPolicies: Bool = false) throws -> ModelSource {
+    if !comparesPolicies { _ = try policy() }
     guard adapters.count <= 1 else { throw ValidationError("--adapter can be given once") }
     return try ModelSource(path: path, adapter: adapters.first)
   }
@@ -90,12 +118,20 @@ struct EngineOptions: ParsableArguments {
     try Engine(decoder, on: machine, options(decoder, defaultType: defaultType))
   }
 
-  func options(_ decoder: Decoder, defaultType: KVType? = nil) -> Engine.Options {
+  /// What an engine is made for, with one policy.
+  func options(_ decoder: Decoder, defaultType: KVType? = nil) throws -> Engine.Options {
+    var options = commonOptions(decoder, defaultType: defaultType)
+    options.policy = try policy()
+    options.budget = budget
+    return options
+  }
+
+  /// What an engine is made for, whatever its policy.
+  func commonOptions(_ decoder: Decoder, defaultType: KVType? = nil) -> Engine.Options {
     var options = Engine.Options()
     options.context = context
     options.kvType = kvType ?? defaultType
-    options.eviction = !noEviction
-    options.budget = kvBudget
+    options.chunk = chunk ?? options.chunk
     options.logger = Logger(label: "dms") { _ in StandardErrorLog() }
     options.logger.logLevel = verbose ? .debug : .warning
     if let context, context > decoder.configuration.context {
@@ -110,11 +146,6 @@ extension WeightFormat: ExpressibleByArgument {}
 extension Arithmetic: ExpressibleByArgument {}
 extension InstructionSet: ExpressibleByArgument {}
 extension KVType: ExpressibleByArgument {}
-
-extension CacheBudget: ExpressibleByArgument {
-  /// A budget as it is written: 8x, 1024 or 64MB.
-  public init?(argument: String) { self.init(argument) }
-}
 
 extension ModelSource {
   /// How what others are compared with is computed: a GGUF file as its blocks stand, a folder as it always was.

@@ -114,7 +114,7 @@ struct EvalCommand: ParsableCommand {
     let twice = [
       ("--samples and W=", answers.samples != 1),
       ("--max-tokens and L=", answers.maxTokens != nil && axes.tokens != nil),
-      ("--kv-budget and CR=", engineOptions.kvBudget != nil && axes.ratios != nil),
+      ("--kv-budget and CR=", engineOptions.budget != nil && axes.ratios != nil),
     ]
     if let pair = twice.first(where: \.1)?.0 { throw ValidationError("give one of \(pair), not both") }
     guard axes.chains == [1] || answers.temperature > 0 else {

@@ -76,15 +76,16 @@ struct EvalRun {
     return try LanguageModel(source, on: machine, engineOptions.loading())
   }
 
-  /// Whether adapters are compared with this model: it does not forget, and no budget holds for it.
+  /// Whether adapters are compared with this model: it does not forget by itself, and no budget
+  /// holds for it but that of a policy which needs no training.
   func isBase(_ subject: Subject) -> Bool { subject.adapter == nil && !engineOptions.adapters.isEmpty }
 
   func engine(
     _ model: LanguageModel, _ evaluation: Evaluation, isBase: Bool, _ machine: Machine
   ) throws -> Engine {
-    var options = engineOptions.options(model.decoder)
+    var options = try engineOptions.options(model.decoder)
     options.batch = batch
-    if isBase { options.budget = nil }
+    if isBase, options.policy == nil || options.policy == .dms { (options.policy, options.budget) = (nil, nil) }
     let needed = try evaluation.tokensNeeded(
       by: model, context: options.context ?? model.decoder.configuration.context)
     options.context = options.context ?? needed

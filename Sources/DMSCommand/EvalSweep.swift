@@ -138,10 +138,10 @@ struct EvalSweep {
     run.chains = axes.chains
     run.options.samples = axes.chains.last ?? 1
     run.options.maxTokens = point.tokens
-    if let ratio = point.ratio { run.engineOptions.kvBudget = .ratio(ratio) }
+    if let ratio = point.ratio { run.engineOptions.budget = .ratio(ratio) }
     let coordinates = JSONObject([
       "model": .string(subject.name), "max_tokens": point.tokens.map(JSON.integer) ?? .null,
-      "kv_budget": run.engineOptions.kvBudget == nil ? .null : point.ratio.map { .number($0) } ?? .null,
+      "kv_budget": run.engineOptions.budget == nil ? .null : point.ratio.map { .number($0) } ?? .null,
     ])
     var prepared = Prepared(
       model: number, run: run, evaluation: asked.asked(with: run.options),

@@ -76,7 +76,7 @@ struct GenerateCommand: ParsableCommand {
     }
     let jobs = GenerationJobs(lines, samples: samples, answers, model)
     let prepared = try jobs.prompts.map { try jobs.prompt($0.line, model) }
-    var options = engineOptions.options(model.decoder)
+    var options = try engineOptions.options(model.decoder)
     options.batch = batch
     options.context =
       options.context

@@ -65,8 +65,9 @@ struct PerplexityCommand: ParsableCommand {
     referenceOptions.weights = againstWeights ?? .asStored
     referenceOptions.arithmetic = nil
     referenceOptions.adapters = []
-    referenceOptions.noEviction = engineOptions.noEviction || againstNoEviction
-    if againstNoEviction { referenceOptions.kvBudget = nil }
+    if againstNoEviction {
+      (referenceOptions.policies, referenceOptions.noEviction, referenceOptions.budget) = ([], true, nil)
+    }
     referenceOptions.context = engine.context
     let reference = try against.map { try self.engine($0, referenceOptions, on: machine) }
     Interrupt.watch()

@@ -25,13 +25,21 @@ enum Provenance {
       "model": .string(name), "model_hash": try hash(engine.decoder),
       "weights": .string(engine.decoder.weightFormat.rawValue),
       "arithmetic": .string(engine.decoder.arithmetic.rawValue), "kv_type": .string(engine.kvType.rawValue),
-      "policy": .string(engine.policy.name), "kv_budget": engine.policy.cap,
     ])
+    for (key, value) in policy(engine) { object[key] = value }
     // What its makers taught it, where it decides.
-    if engine.policy != .keepAll, let dms = engine.decoder.configuration.dms {
+    if engine.policy.name == PolicyName.dms.rawValue, let dms = engine.decoder.configuration.dms {
       object["compression_ratio"] = dms.compressionRatio.map(JSON.number) ?? .null
     }
     return object
+  }
+
+  /// What decides which tokens stay. What depends on the calls that a prompt goes in says how long they are.
+  static func policy(_ engine: Engine) -> KeyValuePairs<String, JSON> {
+    let (name, cap) = (JSON.string(engine.policy.name), engine.policy.cap.map { JSON.string($0.text) } ?? .null)
+    return engine.policy.dependsOnCalls
+      ? ["policy": name, "kv_budget": cap, "call_tokens": .integer(engine.chunk)]
+      : ["policy": name, "kv_budget": cap]
   }
 
   /// The model's hash, or null for random weights.
@@ -60,25 +68,5 @@ enum Provenance {
     var text = [CChar](repeating: 0, count: 32)
     let count = strftime(&text, text.count, "%Y-%m-%dT%H:%M:%SZ", &parts)
     return String(decoding: text.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  }
-}
-
-extension EvictionPolicy {
-  fileprivate var name: String {
-    switch self {
-    case .keepAll: "dense"
-    case .delayed: "dms"
-    case .capped: "dms with a cap"
-    case .sliding: "window"
-    }
-  }
-
-  /// What it was set to, where a model's own settings do not say.
-  fileprivate var cap: JSON {
-    switch self {
-    case .capped(_, _, .ratio(let ratio)): .string("\(ratio)x")
-    case .capped(_, _, .tokens(let tokens)): .string("\(tokens)")
-    case .keepAll, .delayed, .sliding: .null
-    }
   }
 }

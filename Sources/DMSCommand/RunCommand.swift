@@ -74,11 +74,13 @@ struct RunCommand: ParsableCommand {
     var prompt = try readPrompt(model, given, tools)
     // There will be no second turn to come back to.
     prompt.stable = nil
-    let session = try Session(engineOptions.engine(model.decoder, on: machine))
+    let engine = try engineOptions.engine(model.decoder, on: machine)
+    let options = sampling.options(model)
+    let session = try Session(engine, length: options.length(after: prompt.ids.count))
     sampling.sayWhatHasNoEffect(model.generation)
     Interrupt.watch()
-    let work = Provenance.work(machine)
-    let answer = try model.answer(prompt, in: session, sampling.options(model)) { piece in
+    let work = Provenance.work(machine, Provenance.policy(engine))
+    let answer = try model.answer(prompt, in: session, options) { piece in
       if !json { try writeAnswer(piece) }
     } isCancelled: {
       Interrupt.isRequested

@@ -109,7 +109,7 @@ struct SolveCommand: ParsableCommand {
 
   /// At which the cache forgets, as it was asked for or as the model was taught; `nil` where nobody knows.
   private func ratio(_ model: LanguageModel) -> Double? {
-    if case .ratio(let ratio) = engineOptions.kvBudget { return ratio }
+    if case .ratio(let ratio) = engineOptions.budget { return ratio }
     return model.decoder.configuration.dms?.compressionRatio
   }
 

@@ -44,7 +44,7 @@ public struct ChoiceScore: Sendable {
       min(length, text.split, zip(first.ids, text.ids).prefix { $0 == $1 }.count)
     }
     guard shared > 0 else { throw InputError("the choices' tokens share no beginning with each other") }
-    let session = try Session(engine)
+    let session = try Session(engine, length: texts.map(\.ids.count).max())
     try session.resume(Array(first.ids[..<shared]), isCancelled: isCancelled)
     logLikelihoods = try texts.map { try Self.logLikelihood($0, after: session, engine, isCancelled) }
     bytes = choices.map { ($0.first == " " ? $0.dropFirst() : $0[...]).utf8.count }

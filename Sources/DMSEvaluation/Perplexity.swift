@@ -166,7 +166,9 @@ extension Perplexity {
       // A last window of one token has nothing to score.
       for first in stride(from: 0, to: ids.count - 1, by: window) {
         let text = ids[first..<min(ids.count, first + window)]
-        let (cache, referenceCache) = (try engine.makeCache(), try reference?.makeCache())
+        let (cache, referenceCache) = (
+          try engine.makeCache(length: text.count), try reference?.makeCache(length: text.count)
+        )
         // What follows the last token is not known, so it is not read.
         for start in stride(from: first, to: text.endIndex - 1, by: Perplexity.chunk) {
           let end = min(text.endIndex - 1, start + Perplexity.chunk)

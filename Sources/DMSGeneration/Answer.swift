@@ -22,6 +22,12 @@ public struct AnswerOptions: Sendable {
 
   func limit(after prompt: Int) -> Int { maxTokens ?? maxLength.map { max(0, $0 - prompt) } ?? .max }
 
+  /// Tokens of a prompt of so many and the longest answer; `nil` for an answer of any length.
+  public func length(after prompt: Int) -> Int? {
+    let (length, isTooLong) = prompt.addingReportingOverflow(limit(after: prompt))
+    return isTooLong ? nil : length
+  }
+
   /// What the makers of a model want.
   public init(_ model: LanguageModel) {
     sampling = SamplingOptions(model.generation)

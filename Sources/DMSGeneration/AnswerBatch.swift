@@ -179,7 +179,7 @@ private struct ReadPrompt {
   ) throws {
     let ids = prompt.prompt.ids
     guard !ids.isEmpty else { throw InputError("a prompt has no tokens", remedy: "write something") }
-    let cache = try engine.makeCache()
+    let cache = try engine.makeCache(length: prompt.options.length(after: ids.count))
     time = try ContinuousClock().measure {
       guard room.isLimited else { return try engine.prefill(ids, into: cache, isCancelled: isCancelled) }
       while cache.tokensSeen < ids.count {

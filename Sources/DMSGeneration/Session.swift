@@ -48,16 +48,23 @@ public final class Session {
   /// Older ones are given up: each holds the tokens that the sequence has forgotten since.
   private static let mostForkPoints = 2
 
+  /// How long the sequence will be, where that is known.
+  private let length: Int?
+
   /// An empty sequence.
+  ///
+  /// - Parameter length: how long it will be, where that is known: see `Engine.makeCache`.
   /// - Throws: `InputError` without memory for the cache's tables.
-  public init(_ engine: Engine) throws {
+  public init(_ engine: Engine, length: Int? = nil) throws {
     self.engine = engine
-    cache = try engine.makeCache()
+    self.length = length
+    cache = try engine.makeCache(length: length)
   }
 
   /// Goes on from a restored cache that holds `ids`, but for the last one perhaps.
   package init(_ engine: Engine, cache: SequenceCache, ids: [Int], logits: [Float]) {
     self.engine = engine
+    length = nil
     self.cache = cache
     self.ids = ids
     self.logits = logits
@@ -151,7 +158,7 @@ public final class Session {
   /// Goes back to the last fork point; to the beginning, if there is none.
   private func returnToForkPoint() throws {
     let point = forkPoints.last
-    cache = try point?.cache.fork() ?? engine.makeCache()
+    cache = try point?.cache.fork() ?? engine.makeCache(length: length)
     ids = Array(ids[..<(point?.count ?? 0)])
     logits = []
   }

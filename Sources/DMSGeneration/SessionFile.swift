@@ -41,7 +41,7 @@ public enum SessionFile {
     let writer = try SafetensorsWriter(
       path: path, tensors: tensors,
       metadata: [
-        "dms_session": version, "model": fingerprint(engine), "note": note,
+        "dms_session": version, "model": fingerprint(engine, session.cache.policy), "note": note,
         "tokens_in_cache": "\(session.cache.tokensSeen)",
       ])
     try session.ids.map(Int32.init).withUnsafeBytes { try writer.write($0, to: "tokens") }
@@ -67,7 +67,7 @@ public enum SessionFile {
       InputError(problem, at: path, remedy: "start a new session under another name")
     }
     guard file.metadata["dms_session"] == version else { throw wrong("not a saved session of this version") }
-    guard file.metadata["model"] == fingerprint(engine) else {
+    guard file.metadata["model"] == fingerprint(engine, engine.policy) else {
       throw wrong("the session was saved with another model, --kv-type or eviction setting")
     }
     let shape = engine.decoder.configuration
@@ -116,9 +116,9 @@ public enum SessionFile {
   }
 
   /// What must agree for a cache to make sense: shape and weights, how keys are stored, and what is forgotten.
-  private static func fingerprint(_ engine: Engine) -> String {
+  private static func fingerprint(_ engine: Engine, _ policy: EvictionPolicy) -> String {
     let shape = engine.decoder.configuration
     return "\(shape.family.rawValue) \(shape.layers)x\(shape.hidden) \(shape.heads)/\(shape.kvHeads)x\(shape.headDim) "
-      + "\(shape.vocabulary) \(engine.kvType.rawValue) \(engine.policy) \(engine.decoder.fingerprint)"
+      + "\(shape.vocabulary) \(engine.kvType.rawValue) \(policy) \(engine.decoder.fingerprint)"
   }
 }

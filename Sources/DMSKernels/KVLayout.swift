@@ -97,6 +97,24 @@ public struct KVLayout: Sendable, Equatable {
     }
   }
 
+  /// A stored key as fp32, `[D]`.
+  public func loadKey(_ slot: KVSlot, to out: UnsafeMutablePointer<Float>) {
+    let (width, index) = (Self.slotsPerPage, Int(slot.index))
+    for channel in 0..<headDim {
+      let place = channel * width + index
+      if type == .q8 {
+        out[channel] = eightBit(slot.base, place, slot.base + scaleOffset, channel / 32 * width + index)
+      } else {
+        widen(slot.base + place * size, type.element, 1, to: out + channel)
+      }
+    }
+  }
+
+  /// A stored value as fp32, `[D]`.
+  public func loadValue(_ slot: KVSlot, to out: UnsafeMutablePointer<Float>) {
+    widenValues(slot.base, from: Int(slot.index), 1, to: out)
+  }
+
   private func copy(
     _ source: UnsafeRawPointer, every step: Int, to out: UnsafeMutableRawPointer, every outStep: Int, _ count: Int,
     _ size: Int

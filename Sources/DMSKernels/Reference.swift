@@ -62,15 +62,38 @@ package enum Reference {
     }
   }
 
-  /// `softmax(q Kᵀ / √D) V` over the given keys and values, `[D]` each.
-  package static func attention(query: [Float], keys: [[Float]], values: [[Float]]) -> [Double] {
+  /// `softmax(q Kᵀ / √D)` over the given keys, `[D]` each.
+  package static func attentionWeights(query: [Float], keys: [[Float]]) -> [Double] {
     let scale = 1 / Double(query.count).squareRoot()
     let scores = keys.map { key in zip(query, key).reduce(0.0) { $0 + Double($1.0) * Double($1.1) } * scale }
     let largest = scores.max() ?? 0
     let weights = scores.map { exp($0 - largest) }
     let total = weights.reduce(0, +)
+    return weights.map { $0 / total }
+  }
+
+  /// How much keys `[D]`, in the order of their positions, repeat each other: the definition of `KeyRedundancy`.
+  package static func redundancy(keys: [[Float]]) -> [Double] {
+    func cosine(_ a: [Float], _ b: [Float]) -> Double {
+      func dot(_ x: [Float], _ y: [Float]) -> Double { zip(x, y).reduce(0) { $0 + Double($1.0) * Double($1.1) } }
+      return dot(a, b) / (dot(a, a) * dot(b, b)).squareRoot()
+    }
+    var means = [Double](repeating: 0, count: keys.count)
+    for i in keys.indices {
+      var row = keys.indices.map { $0 == i ? 0 : cosine(keys[i], keys[$0]) }
+      if let latest = row.lastIndex(where: { $0 > 0.5 }) { row[latest] = 0 }
+      for j in keys.indices { means[j] += row[j] / Double(keys.count) }
+    }
+    let weights = means.map { exp($0) }
+    let total = weights.reduce(0, +)
+    return weights.map { $0 / total }
+  }
+
+  /// `softmax(q Kᵀ / √D) V` over the given keys and values, `[D]` each.
+  package static func attention(query: [Float], keys: [[Float]], values: [[Float]]) -> [Double] {
+    let weights = attentionWeights(query: query, keys: keys)
     return query.indices.map { channel in
-      zip(weights, values).reduce(0.0) { $0 + $1.0 * Double($1.1[channel]) } / total
+      zip(weights, values).reduce(0.0) { $0 + $1.0 * Double($1.1[channel]) }
     }
   }
 

@@ -20,12 +20,17 @@ public final class Engine {
     public var context: Int?
     /// How keys and values are stored. `nil` means F32 for F32 weights and BF16 for all others.
     public var kvType: KVType?
-    /// Whether a DMS model forgets. Without, its borrowed channels stay zero all the same. Sliding windows are part of a
-    /// model, and stay.
-    public var eviction = true
+    /// What decides which tokens stay. `nil`: a DMS model's own decisions, and a dense cache for others.
+    public var policy: PolicyName?
+    /// Whether anything is forgotten. Without, a DMS model's borrowed channels stay zero all the same. Sliding windows are part
+    /// of a model, and stay.
+    public var eviction: Bool {
+      get { policy != .dense }
+      set { policy = newValue ? nil : .dense }
+    }
     /// Random decisions in the place of the model's, for measuring speed; the text then means nothing.
-    public var simulatedEviction: SimulatedEviction?
-    /// The most that the cache of a sequence may hold, whatever the model decides.
+    public var drawn: DrawnDecisions?
+    /// The most that the cache of a sequence may hold: what policies without training are told, and a bound where a model decides.
     public var budget: CacheBudget?
     /// Bytes that the pages of all sequences may take together; `nil`: as many as the system gives.
     public var cacheLimit: Int?
@@ -55,12 +60,13 @@ public final class Engine {
   public let batch: Int
   /// The most tokens that go through the layers at once.
   public let chunk: Int
-  let simulated: SimulatedEviction?
   let faults: RowFaults
   /// The heads of each memory node: its threads serve them first.
   let headShares: TaskShares
   let cachePool: KVPool
   let workspace: Workspace
+  let policyScratch: PolicyScratch
+  let chosenPages: ChosenPages
   /// One warning serves the process.
   private static let hasWarned = Atomic(false)
   /// Sees intermediate values of every call, for tracing; not kept alive.
@@ -83,34 +89,8 @@ public final class Engine {
     batch = max(1, options.batch)
     // No call has more rows than the context or than a decode step has sequences.
     chunk = max(1, min(options.chunk, context))
-    simulated = options.eviction ? options.simulatedEviction : nil
-    let delay: (window: Int, shift: Int)?
-    if let simulated {
-      guard simulated.ratio >= 1, (1...(1 << 20)).contains(simulated.window) else {
-        throw InputError("a simulated ratio is 1 or more, its window 1 to \(1 << 20)")
-      }
-      guard !shape.slides else { throw InputError("evictions cannot be drawn for a model with sliding windows") }
-      delay = (simulated.window, shape.dms?.shift ?? 0)
-    } else if options.eviction, let dms = shape.dms, !dms.evictionDisabled {
-      delay = (dms.window, dms.shift)
-    } else {
-      delay = nil
-    }
     let layout = KVLayout(headDim: shape.headDim, type: type)
-    switch (delay, options.budget) {
-    case (let delay?, let budget?):
-      let cap = try budget.cap(
-        window: delay.window, context: context, heads: shape.layers * shape.kvHeads, layout: layout)
-      policy = .capped(window: delay.window, shift: delay.shift, cap)
-    case (let delay?, nil):
-      policy = .delayed(window: delay.window, shift: delay.shift)
-    case (nil, _?):
-      throw InputError(
-        "a cache is held to a budget in the order of the model's decisions, and this one makes none",
-        remedy: "leave the budget out, or use a DMS model with eviction")
-    case (nil, nil):
-      policy = shape.slides ? .sliding(windows: shape.layerAttention.map(\.window)) : .keepAll
-    }
+    policy = try shape.policy(options, context: context, layout: layout)
     headShares = TaskShares(
       placement.memoryNodes.indices.map { node in placement.nodeOfHead.count { $0 == node } })
     cachePool = try KVPool(
@@ -130,24 +110,40 @@ public final class Engine {
     try MemoryLimits.require(
       Workspace.bytes(needs), for: "the workspace", remedy: "use a smaller --context or fewer --threads")
     workspace = Workspace(needs)
+    policyScratch = PolicyScratch(
+      pool: machine.pool, instructions: machine.instructions, kvHeads: shape.kvHeads)
+    chosenPages = ChosenPages(heads: batch * shape.kvHeads)
   }
 
   var pool: ThreadPool { machine.pool }
   var instructions: InstructionSet { machine.instructions }
 
-  /// An empty cache for one sequence, for this engine only.
+  /// An empty cache for one sequence, for this engine only. Sequences of one batch may have different policies.
   ///
+  /// - Parameters:
+  ///   - policy: how its tokens are treated; `nil`: as the engine's options say.
+  ///   - length: how long the sequence will be, prompt and answer, where that is known: policies without training take a budget
+  ///     that is a ratio as a share of it, as their papers do. Otherwise the ratio is one of the tokens seen so far.
   /// - Throws: `InputError` for lack of memory for its tables.
-  public func makeCache() throws -> SequenceCache {
-    try SequenceCache(pool: cachePool, layers: decoder.configuration.layers, capacity: context, policy: policy)
+  public func makeCache(policy: EvictionPolicy? = nil, length: Int? = nil) throws -> SequenceCache {
+    let shape = decoder.configuration
+    let policy = policy ?? self.policy
+    return try SequenceCache(
+      pool: cachePool, layers: shape.layers, group: shape.heads / shape.kvHeads, capacity: context,
+      policy: length.map { policy.fixed(length: min($0, context)) } ?? policy)
   }
 
-  /// An empty cache whose tokens are treated by another policy than the engine's.
-  package func makeCache(policy: EvictionPolicy) throws -> SequenceCache {
-    try SequenceCache(pool: cachePool, layers: decoder.configuration.layers, capacity: context, policy: policy)
+  /// What a policy's name and a budget mean for this engine's model: for sequences that are treated otherwise than `policy` says.
+  ///
+  /// - Throws: `InputError` for what cannot serve, saying why.
+  public func policy(_ name: PolicyName, budget: CacheBudget? = nil) throws -> EvictionPolicy {
+    var options = Options()
+    options.policy = name
+    options.budget = budget
+    return try decoder.configuration.policy(options, context: context, layout: cachePool.layout)
   }
 
-  /// The engine's policy under a cap of its own for a sequence. Knows the engine's shape, and nothing of its state.
+  /// The engine's policy under a budget of its own for a sequence. Knows the engine's shape, and nothing of its state.
   package var policyUnderBudget: @Sendable (CacheBudget) throws -> EvictionPolicy {
     let (shape, layout) = (decoder.configuration, cachePool.layout)
     return { [policy, context] budget in
@@ -156,7 +152,12 @@ public final class Engine {
         return .capped(
           window: window, shift: shift,
           try budget.cap(window: window, context: context, heads: shape.layers * shape.kvHeads, layout: layout))
-      default:
+      case .budgeted, .quest:
+        var options = Options()
+        options.policy = PolicyName(rawValue: policy.name)
+        options.budget = budget
+        return try shape.policy(options, context: context, layout: layout)
+      case .keepAll, .sliding, .drawn:
         throw InputError("this model makes no decisions in whose order a cache could be held to a budget")
       }
     }

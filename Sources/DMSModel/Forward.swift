@@ -36,7 +36,7 @@ extension Engine {
     for row in ids.indices { prepare(row: row, position: cache.tokensSeen + row) }
     cache.begin()
     try layers(ids, .prefill(cache), isCancelled)
-    cache.advance(by: ids.count, reads: false)
+    cache.advance(by: ids.count)
     if let onLogits { try allLogits(rows: ids.count, onLogits) }
   }
 
@@ -45,7 +45,7 @@ extension Engine {
     for row in ids.indices { prepare(row: row, position: caches[row].tokensSeen) }
     for cache in caches { cache.begin() }
     try layers(ids, .decode(caches)) { false }
-    for cache in caches { cache.advance(by: 1, reads: true) }
+    for cache in caches { cache.advance(by: 1) }
     try lastLogits(firstRow: 0, rows: ids.count)
   }
 
@@ -71,11 +71,8 @@ extension Engine {
       try observe(.hidden, index, rows, workspace.hidden, shape.hidden)
       project(layer, index, rows, call)
       try decide(layer, index, rows)
-      switch call {
-      case .prefill(let cache): simulateDecisions(layer: index, rows: rows) { cache.tokensSeen + $0 }
-      case .decode(let caches): simulateDecisions(layer: index, rows: rows) { caches[$0].tokensSeen }
-      }
       try attend(index, rows, call)
+      try settle(index, rows, call)
       try observe(.attention, index, rows, workspace.attention, shape.heads * shape.headDim)
       linear(layer.output, workspace.attention, rows, to: workspace.delta, call, .layer(index))
       addAndNormalize(rows, delta: true, gain: layer.mlpNorm, after: .layer(index))
@@ -158,6 +155,7 @@ extension Engine {
       pool.run(tasks: work.tasks, shares: headShares, work)
       try cache.place(layer: layer, tokens: rows, in: assignment)
       pool.run(tasks: shape.kvHeads, shares: headShares, stored(cache.layout, row: 0, tokens: rows))
+      if cache.selects { cache.noteStored(layer: layer, tokens: rows, with: policyScratch) }
     case .decode(let caches):
       for (row, cache) in caches.enumerated() {
         let logits = decisions.map { $0 + row * shape.kvHeads }
@@ -166,9 +164,11 @@ extension Engine {
         let stored = stored(cache.layout, row: row, tokens: 1)
         for kvHead in 0..<shape.kvHeads {
           stored.run(task: kvHead, worker: 0)
+          if cache.selects { continue }
           (workspace.spans + row * shape.kvHeads + kvHead).initialize(to: cache.span(layer: layer, kvHead: kvHead))
         }
       }
+      lendSelected(layer, caches)
       let longest = caches.reduce(0) { max($0, $1.tokensSeen + 1) }
       workspace.reservePartials(
         heads: rows * shape.kvHeads, slots: longest, group: shape.heads / shape.kvHeads, headDim: shape.headDim)
@@ -183,9 +183,24 @@ extension Engine {
     }
   }
 
+  /// Lends sequences whose queries read a part of what stays what they read. Room is made for all before pages are chosen.
+  private func lendSelected(_ layer: Int, _ caches: UnsafeBufferPointer<SequenceCache>) {
+    let shape = decoder.configuration
+    var longest = 0
+    for cache in caches where cache.selects { longest = max(longest, cache.tokensSeen + 1) }
+    guard longest > 0 else { return }
+    chosenPages.reserve(pages: (longest + KVLayout.slotsPerPage - 1) / KVLayout.slotsPerPage)
+    for (row, cache) in caches.enumerated() where cache.selects {
+      cache.noteStored(layer: layer, tokens: 1, with: policyScratch)
+      cache.lend(
+        layer: layer, queries: workspace.queries.base + row * shape.heads * shape.headDim,
+        to: workspace.spans + row * shape.kvHeads, from: chosenPages, row: row, with: policyScratch)
+    }
+  }
+
   /// `[rows, G]`, where there are any.
   private var decisions: UnsafePointer<Float>? {
-    decoder.configuration.dms != nil || simulated != nil ? UnsafePointer(workspace.decisions.base) : nil
+    decoder.configuration.dms != nil ? UnsafePointer(workspace.decisions.base) : nil
   }
 
   private func stored(_ layout: KVLayout, row: Int, tokens: Int) -> SlotAssignment.Store {
@@ -196,14 +211,17 @@ extension Engine {
       values: workspace.values.base + offset, tokens: tokens, kvHeads: kvHeads)
   }
 
-  /// Replaces the decisions of a call's tokens, if they are to be simulated.
-  func simulateDecisions(layer: Int, rows: Int, position: (Int) -> Int) {
-    guard let simulated else { return }
-    let kvHeads = decoder.configuration.kvHeads
-    for row in 0..<rows {
-      for kvHead in 0..<kvHeads {
-        workspace.decisions.base[row * kvHeads + kvHead] = simulated.logit(
-          layer: layer, kvHead: kvHead, position: position(row))
+  /// Policies that ask for it see what attention saw, and give slots up.
+  private func settle(_ layer: Int, _ rows: Int, _ call: Call) throws {
+    switch call {
+    case .prefill(let cache):
+      guard cache.settles else { return }
+      try cache.settle(layer: layer, tokens: rows, queries: workspace.queries.base, with: policyScratch)
+    case .decode(let caches):
+      let width = decoder.configuration.heads * decoder.configuration.headDim
+      for (row, cache) in caches.enumerated() where cache.settles {
+        try cache.settle(
+          layer: layer, tokens: 1, queries: workspace.queries.base + row * width, with: policyScratch)
       }
     }
   }
@@ -214,6 +232,10 @@ extension Engine {
     try cache.place(layer: layer, tokens: rows, in: workspace.assignment)
     let kvHeads = decoder.configuration.kvHeads
     pool.run(tasks: kvHeads, shares: headShares, stored(cache.layout, row: 0, tokens: rows))
+    if cache.selects { cache.noteStored(layer: layer, tokens: rows, with: policyScratch) }
+    if cache.settles {
+      try cache.settle(layer: layer, tokens: rows, queries: workspace.queries.base, with: policyScratch)
+    }
   }
 
   private func feedForward(_ layer: LayerWeights, _ index: Int, _ rows: Int, _ call: Call) {

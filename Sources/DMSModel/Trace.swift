@@ -100,7 +100,7 @@ public final class Trace: ForwardObserver {
   private static let detailed: [Observed] = [.hidden, .query, .key, .value, .attention]
 
   private func run() throws -> SequenceCache {
-    let cache = try engine.makeCache()
+    let cache = try engine.makeCache(length: ids.count)
     var first = 0
     for size in options.split ?? [ids.count] where first < ids.count {
       let end = min(ids.count, first + size)

@@ -16,7 +16,7 @@ struct History {
   private var owners: [[Int]] = Array(repeating: [], count: heads)
 
   init(_ policy: EvictionPolicy, capacity: Int = 4096) throws {
-    cache = try SequenceCache(pool: Self.pool(), layers: 1, capacity: capacity, policy: policy)
+    cache = try SequenceCache(pool: Self.pool(), layers: 1, group: 1, capacity: capacity, policy: policy)
   }
 
   static func pool() throws -> KVPool {
@@ -56,7 +56,7 @@ struct History {
         owners[head][slot] = first + token
       }
     }
-    cache.advance(by: logits.count, reads: false)
+    cache.advance(by: logits.count)
   }
 }
 

@@ -148,7 +148,7 @@ struct CommandTests {
     ["compare", "a", "b", "--tolerance", "-1"], ["run", "m", "p", "--context", "0"],
     ["run", "m", "p", "--stop", ""], ["run", "m", "p", "--weights", "q9"], ["run", "m", "p", "--isa", "mmx"],
     ["inspect"], ["bench"], ["bench", "m", "--shape", "s"], ["bench", "m", "--depth", "x"],
-    ["bench", "m", "--policy", "h2o"],
+    ["bench", "m", "--policy", "dense,nonsense"],
     ["bench", "m", "--simulated-ratio", "0.5"], ["bench", "m", "--no-eviction"],
     ["quantize", "m", "o"], ["quantize", "m", "o", "--weights", "as-stored"], ["quantize", "m", "--weights", "q8"],
   ])

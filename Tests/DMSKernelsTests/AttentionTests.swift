@@ -6,7 +6,7 @@ import Testing
 @testable import DMSKernels
 
 /// A head's slots in pages of their own, some of them moved elsewhere.
-private final class Slots {
+final class Slots {
   let layout: KVLayout
   let count: Int
   private(set) var keys: [[Float]] = []

@@ -205,7 +205,7 @@ struct FamilyTests {
 
   @Test func evictionsAreNotDrawnBesideWindows() throws {
     var options = Engine.Options()
-    options.simulatedEviction = SimulatedEviction(ratio: 4)
+    options.drawn = DrawnDecisions(ratio: 4)
     let decoder = try FormulaModel.decoder(Self.models[0].keys)
     #expect(throws: (any Error).self) { try Engine(decoder, on: Machine(threads: 1), options) }
   }

@@ -8,23 +8,28 @@
 //
 // The tokens outside the window lie in a heap per head. One that decided to go never enters it. A step costs a head O(log cap).
 
+import DMSPlatform
+
 /// The most tokens that a KV head may hold.
 public enum TokenCap: Sendable, Equatable {
   /// So many, however many were seen.
   case tokens(Int)
-  /// A share 1 / ratio of the tokens seen, and the window.
+  /// A share 1 / ratio of the tokens seen, and never less than a policy can work with: a window, say.
   case ratio(Double)
 
   /// Of a head that has seen `seen` tokens.
-  func tokens(seen: Int, window: Int) -> Int {
+  func tokens(seen: Int, window: Int) -> Int { tokens(seen: seen, least: window + 1) }
+
+  /// - Parameter least: what a ratio never goes below.
+  func tokens(seen: Int, least: Int) -> Int {
     switch self {
     case .tokens(let tokens): tokens
-    case .ratio(let ratio): max(window + 1, Int((Double(seen) / ratio).rounded(.up)))
+    case .ratio(let ratio): max(least, Int((Double(seen) / ratio).rounded(.up)))
     }
   }
 }
 
-struct CappedEviction: ~Copyable {
+final class CappedEviction: CachePolicy {
   let delayed: DelayedEviction
   let cap: TokenCap
   /// `[heads, w + 1]`, by position modulo w + 1: the decision logit of each token in the window.
@@ -33,6 +38,7 @@ struct CappedEviction: ~Copyable {
   private let candidates: LazyTable<Candidate>
   private let counts: UnsafeMutableBufferPointer<Int>
   private let room: Int
+  private let capacity: Int
 
   /// A token outside the window.
   struct Candidate: Equatable {
@@ -52,6 +58,7 @@ struct CappedEviction: ~Copyable {
     precondition(cap.tokens(seen: 0, window: window) > min(window, capacity - 1), "a cap holds the window")
     delayed = DelayedEviction(window: window, shift: shift, heads: heads)
     self.cap = cap
+    self.capacity = capacity
     logits = .allocate(capacity: heads * (window + 1))
     logits.initialize(repeating: 0)
     room = min(capacity, cap.tokens(seen: capacity, window: window))
@@ -65,8 +72,21 @@ struct CappedEviction: ~Copyable {
     counts.deallocate()
   }
 
-  /// - Parameter capacity: as it was made with.
-  func copy(capacity: Int) throws -> CappedEviction {
+  func admit(_ arrivals: Arrivals) {
+    for kvHead in 0..<arrivals.kvHeads {
+      let head = arrivals.head(kvHead)
+      for token in 0..<arrivals.tokens {
+        let (position, logit) = (arrivals.position + token, arrivals.logit(token, kvHead))
+        let departure = arrive(head: head, position: position, logit: logit, live: arrivals.store.slots[head])
+        let slot = arrivals.seat(token, kvHead, replacing: departure)
+        settle(head: head, position: position, slot: slot, logit: logit)
+      }
+    }
+  }
+
+  func settle(_ call: SettledCall) {}
+
+  func fork() throws -> any CachePolicy {
     let other = try CappedEviction(
       window: delayed.window, shift: delayed.shift, cap: cap, heads: delayed.heads, capacity: capacity)
     _ = other.delayed.ring.update(from: delayed.ring)
@@ -76,10 +96,11 @@ struct CappedEviction: ~Copyable {
     return other
   }
 
-  /// Bytes of what is in use.
-  var bytes: Int {
-    delayed.bytes + logits.count * MemoryLayout<Float>.stride
-      + counts.reduce(0, +) * MemoryLayout<Candidate>.stride
+  var needs: PolicyNeeds {
+    var needs = delayed.needs
+    needs.bytes +=
+      logits.count * MemoryLayout<Float>.stride + counts.reduce(0, +) * MemoryLayout<Candidate>.stride
+    return needs
   }
 
   /// Bytes that a head's bookkeeping comes to with so many tokens.
@@ -160,10 +181,16 @@ struct CappedEviction: ~Copyable {
     return state
   }
 
-  /// Takes a saved state over, once it is known to fit the slots that heads hold.
+  /// Takes a saved state over.
   ///
-  /// - Returns: whether it fits; what does not is left half taken over.
-  func restore(_ state: [UInt32], liveTokens: (_ head: Int) -> Int, tokensSeen: Int) -> Bool {
+  /// - Throws: `InputError` for one that does not fit the slots that heads hold.
+  func restore(_ saved: SavedPolicy) throws {
+    guard take(Array(saved.words), saved.live, saved.tokensSeen) else {
+      throw InputError("the saved cache does not fit: its eviction state is damaged")
+    }
+  }
+
+  private func take(_ state: [UInt32], _ liveTokens: (_ head: Int) -> Int, _ tokensSeen: Int) -> Bool {
     let size = delayed.ring.count
     guard state.count >= 2 * size + delayed.heads else { return false }
     for index in 0..<size {

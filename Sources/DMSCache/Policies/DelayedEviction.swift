@@ -6,7 +6,9 @@
 // A ring per head holds the last w + 1 tokens: each one's slot, and whether it will go. Token t arrives: its decision is
 // written to token t − shift; token t − (w + 1) leaves the ring, and if it is to go, t takes over its slot.
 
-struct DelayedEviction: ~Copyable {
+import DMSPlatform
+
+final class DelayedEviction: CachePolicy {
   let window: Int
   let shift: Int
   let heads: Int
@@ -25,6 +27,24 @@ struct DelayedEviction: ~Copyable {
 
   deinit { ring.deallocate() }
 
+  var needs: PolicyNeeds { PolicyNeeds(sees: .decisions, bytes: Self.bytes(window: window, heads: heads)) }
+
+  func admit(_ arrivals: Arrivals) {
+    for kvHead in 0..<arrivals.kvHeads {
+      let head = arrivals.head(kvHead)
+      for token in 0..<arrivals.tokens {
+        let (position, decision) = (arrivals.position + token, arrivals.logit(token, kvHead) > 0)
+        let departure = arrive(head: head, position: position, decision: decision)
+        let slot = arrivals.seat(token, kvHead, replacing: departure)
+        settle(head: head, position: position, slot: slot, decision: decision)
+      }
+    }
+  }
+
+  func settle(_ call: SettledCall) {}
+
+  func fork() -> any CachePolicy { copy() }
+
   func copy() -> DelayedEviction {
     let other = DelayedEviction(window: window, shift: shift, heads: heads)
     _ = other.ring.update(from: ring)
@@ -34,7 +54,21 @@ struct DelayedEviction: ~Copyable {
   /// All rings, as numbers.
   var state: [UInt32] { Array(ring) }
 
-  var bytes: Int { Self.bytes(window: window, heads: heads) }
+  /// Takes a saved state over.
+  ///
+  /// - Throws: `InputError` for rings of another size, or with slots that do not exist.
+  func restore(_ saved: SavedPolicy) throws {
+    guard saved.words.count == ring.count else {
+      throw InputError("the saved cache does not fit: its eviction state has another size")
+    }
+    for head in 0..<heads {
+      let (first, live) = (saved.words.startIndex + head * (window + 1), saved.live(head))
+      for entry in saved.words[first..<first + min(window + 1, saved.tokensSeen)] where Int(entry >> 1) >= live {
+        throw InputError("the saved cache does not fit: its eviction state names a slot that does not exist")
+      }
+    }
+    _ = ring.update(from: saved.words)
+  }
 
   static func bytes(window: Int, heads: Int) -> Int { heads * (window + 1) * MemoryLayout<UInt32>.stride }
 

@@ -1,0 +1,84 @@
+// What users call the policies, and what records call them.
+
+/// The name of a policy, as a command takes it and a record keeps it.
+public enum PolicyName: String, Sendable, CaseIterable {
+  /// Every token that attention may see stays.
+  case dense
+  /// Dynamic Memory Sparsification, by the model's own decisions.
+  case dms
+  /// The first four tokens and the most recent ones.
+  case window
+  /// Token omission via attention.
+  case tova
+  /// The heavy-hitter oracle.
+  case h2o
+  /// What a short window of queries attends to and what does not repeat others.
+  case rKV = "r-kv"
+  /// What a short window of queries attends to.
+  case snapKV = "snapkv"
+  /// Tokens whose keys and values span most.
+  case vaseDKV = "vase-dkv"
+  /// Tokens whose values reach furthest, and others drawn by attention.
+  case vaseAttnV = "vase-attnv"
+  /// Every token stays, and a query reads the pages in which it may find most.
+  case quest
+
+  /// Of those that need no training and cannot be without a budget.
+  public var budgeted: BudgetedPolicy.Kind? { BudgetedPolicy.Kind(rawValue: rawValue) }
+}
+
+extension EvictionPolicy {
+  /// What records call the policy.
+  public var name: String {
+    switch self {
+    case .keepAll: PolicyName.dense.rawValue
+    case .sliding: "sliding"
+    case .delayed, .capped: PolicyName.dms.rawValue
+    case .drawn(_, let policy): "drawn \(policy.name)"
+    case .budgeted(let policy): policy.kind.rawValue
+    case .quest: PolicyName.quest.rawValue
+    }
+  }
+
+  /// The most that a head may hold, or for Quest that a query reads, where the policy has a bound.
+  public var cap: TokenCap? {
+    switch self {
+    case .keepAll, .sliding, .delayed: nil
+    case .capped(_, _, let cap): cap
+    case .drawn(_, let policy): policy.cap
+    case .budgeted(let policy): policy.cap
+    case .quest(let cap): cap
+    }
+  }
+
+  /// The same for a sequence of a known length: policies that need no training are given their budget before a run.
+  package func fixed(length: Int) -> EvictionPolicy {
+    switch self {
+    case .keepAll, .delayed, .capped, .sliding, .drawn: self
+    case .budgeted(let policy): .budgeted(policy.fixed(length: length))
+    case .quest(let cap): .quest(cap.fixed(length: length, least: Quest.least))
+    }
+  }
+
+  /// Whether what stays depends on how a prompt is divided into calls, beyond rounding.
+  public var dependsOnCalls: Bool {
+    switch self {
+    case .keepAll, .sliding, .delayed, .capped, .quest: false
+    case .drawn(_, let policy): policy.dependsOnCalls
+    case .budgeted(let policy): policy.kind != .window
+    }
+  }
+}
+
+extension TokenCap {
+  /// A ratio made to tokens: of `length` tokens, one in so many.
+  func fixed(length: Int, least: Int) -> TokenCap { .tokens(tokens(seen: length, least: least)) }
+
+  /// As it is written: 8.0x or 2048.
+  public var text: String {
+    switch self {
+    case .tokens(let tokens): "\(tokens)"
+    case .ratio(let ratio): "\(ratio)x"
+    }
+  }
+}
