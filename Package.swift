@@ -12,6 +12,11 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    // Of the server alone; the library product does not build them.
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
   targets: [
     .target(name: "CKernels"),
@@ -58,11 +63,22 @@ let package = Package(
         "DMSPlatform", "DMSTensor", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel", "DMSGeneration",
         "DMSEvaluation", "DMSRetrofit",
       ]),
+    .target(
+      name: "DMSServer",
+      dependencies: [
+        "DMSPlatform", "DMSText", "DMSCache", "DMSModel", "DMSGeneration",
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdCore", package: "hummingbird"), .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+      ]),
     .executableTarget(
       name: "DMSCommand",
       dependencies: [
         "DMSPlatform", "DMSTensor", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel", "DMSGeneration",
-        "DMSEvaluation", "DMSRetrofit", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "DMSEvaluation", "DMSRetrofit", "DMSServer", .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]),
     .testTarget(name: "DMSPlatformTests", dependencies: ["DMSPlatform"]),
@@ -79,6 +95,9 @@ let package = Package(
       dependencies: [
         "DMSGeneration", "DMSCache", "DMSModel", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSTensor", "DMSPlatform",
       ]),
+    .testTarget(
+      name: "DMSServerTests",
+      dependencies: ["DMSServer", "DMSGeneration", "DMSModel", "DMSKernels", "DMSText", "DMSPlatform"]),
     .testTarget(
       name: "DMSEvaluationTests",
       dependencies: ["DMSEvaluation", "DMSModel", "DMSKernels", "DMSCheckpoint", "DMSPlatform"]),

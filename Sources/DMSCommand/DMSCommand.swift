@@ -13,7 +13,8 @@ struct DMSCommand: ParsableCommand {
     abstract: "Run language models whose KV cache sparsifies itself (Dynamic Memory Sparsification).",
     version: "dms \(version)",
     subcommands: [
-      RunCommand.self, ChatCommand.self, InspectCommand.self, QuantizeCommand.self, MergeCommand.self,
+      RunCommand.self, ChatCommand.self, ServeCommand.self, InspectCommand.self, QuantizeCommand.self,
+      MergeCommand.self,
       TraceCommand.self,
       CompareCommand.self, PerplexityCommand.self, EvalCommand.self, ReportCommand.self, SolveCommand.self,
       GenerateCommand.self,
