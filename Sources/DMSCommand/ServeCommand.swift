@@ -12,8 +12,8 @@ struct ServeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "serve", abstract: "Serve a model over HTTP, for OpenAI's clients.",
     discussion: """
-      Many requests are answered at once: each step decodes a token of every running one and reads a chunk of one prompt. \
-      They are let in by the memory that their live tokens take, not by their lengths. SIGTERM or Ctrl-C lets those that run \
+      Many requests are answered at once: each step decodes a token of every running one and reads a chunk of one prompt, \
+      --chunk tokens or 256: the longest that an answer waits for others. They are let in by the memory that their live tokens take, not by their lengths. SIGTERM or Ctrl-C lets those that run \
       come to their end.
       """)
 
@@ -39,10 +39,6 @@ struct ServeCommand: ParsableCommand {
   var queue = 256
 
   @Option(
-    help: "Tokens of a prompt that are read between two decode steps: the longest that an answer waits for others.")
-  var chunk = 256
-
-  @Option(
     help: """
       The most that the caches of all requests may take together, as 4GiB. Default: half of what is left once the model is \
       loaded.
@@ -57,11 +53,13 @@ struct ServeCommand: ParsableCommand {
 
   @OptionGroup var engineOptions: EngineOptions
 
+  /// Tokens of a prompt that are read between two decode steps.
+  private static let usualChunk = 256
+
   mutating func validate() throws {
     guard (0...65535).contains(port) else { throw ValidationError("--port must be 0 to 65535") }
     guard (1...1024).contains(parallel) else { throw ValidationError("--parallel must be 1 to 1024") }
     guard queue > 0 else { throw ValidationError("--queue must be positive") }
-    guard (1...65536).contains(chunk) else { throw ValidationError("--chunk must be 1 to 65536") }
     guard (0...86400).contains(grace) else { throw ValidationError("--grace must be 0 to 86400 seconds") }
   }
 
@@ -90,7 +88,7 @@ struct ServeCommand: ParsableCommand {
     let machine = try engineOptions.machine()
     let model = try LanguageModel(engineOptions.source(self.model), on: machine, engineOptions.loading())
     var options = engineOptions.options(model.decoder)
-    (options.batch, options.chunk) = (parallel, chunk)
+    (options.batch, options.chunk) = (parallel, engineOptions.chunk ?? Self.usualChunk)
     let left = MemoryLimits.current().map(\.free).min().map { max(64 << 20, $0 / 2) }
     options.cacheLimit = cacheMemory?.bytes ?? left
     var scheduling = Scheduler.Options()

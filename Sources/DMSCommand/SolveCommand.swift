@@ -86,7 +86,7 @@ struct SolveCommand: ParsableCommand {
     let problem = OpenProblem(text, asksForBox: boxed)
     let plan = try plan(problem, model, options, machine)
     if explain { printError(Self.explanation(plan, ratioIsKnown: ratio(model) != nil)) }
-    var engineOptions = engineOptions.options(model.decoder)
+    var engineOptions = try engineOptions.options(model.decoder)
     (engineOptions.batch, engineOptions.context) = (plan.chains, plan.prompt + plan.tokens)
     let engine = try Engine(model.decoder, on: machine, engineOptions)
     Interrupt.watch()
@@ -118,7 +118,7 @@ struct SolveCommand: ParsableCommand {
   ) throws -> ChainPlan {
     let shape = model.decoder.configuration
     // The policy and the type of the cache are the engine's to say.
-    var trial = engineOptions.options(model.decoder)
+    var trial = try engineOptions.options(model.decoder)
     trial.context = min(trial.context ?? shape.context, 512)
     if case .bytes = trial.budget { trial.context = engineOptions.context }
     let engine = try Engine(model.decoder, on: machine, trial)
