@@ -74,7 +74,7 @@ struct CacheTests {
         let expected = twin.attention(rows, count, layer: layer)
         #expect(largestDifference(try output.floats(), expected) <= 4 * sumTolerance(now.dim + position + count))
       }
-      twin.end(count, reads: size == 0)
+      twin.end(count)
       #expect(try cache.liveTokens(sequence: 1) == twin.liveTokens)
     }
     #expect(try cache.liveTokens(sequence: 0).allSatisfy { $0 == 0 })
@@ -165,7 +165,7 @@ struct CacheTwin {
       layout: KVLayout(headDim: now.dim, type: now.type), memoryNodes: [0],
       arenaOfHead: Array(repeating: 0, count: now.kvHeads))
     cache = try SequenceCache(
-      pool: pool, layers: layers, capacity: tokens,
+      pool: pool, layers: layers, group: now.heads / now.kvHeads, capacity: tokens,
       policy: now.window.map { .delayed(window: $0, shift: now.shift) } ?? .keepAll)
     assignment = SlotAssignment(kvHeads: now.kvHeads, capacity: tokens)
     keys = Array(repeating: [], count: layers)
@@ -175,8 +175,8 @@ struct CacheTwin {
 
   func begin() { cache.begin() }
 
-  mutating func end(_ tokens: Int, reads: Bool) {
-    cache.advance(by: tokens, reads: reads)
+  mutating func end(_ tokens: Int) {
+    cache.advance(by: tokens)
     seen += tokens
   }
 
