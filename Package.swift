@@ -9,6 +9,9 @@ let package = Package(
     .library(name: "DMS", targets: ["DMS"]),
     .executable(name: "dms", targets: ["DMSCommand"]),
   ],
+  traits: [
+    .trait(name: "CUDA", description: "A GPU beside the CPU. Needs no CUDA toolkit to build.")
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
@@ -51,7 +54,8 @@ let package = Package(
       ],
       // A link to Models/recipes: recipes travel with the program.
       resources: [.embedInCode("Recipes")]),
-    // A GPU, once the graph of DMSModel goes through it: until then its tests use it, and no product does.
+    // A GPU, once the graph of DMSModel goes through it. Until then its tests use it, and with the trait CUDA
+    // `dms inspect --hardware`, which looks for one.
     .target(
       name: "DMSCUDA", dependencies: ["DMSPlatform", "DMSTensor", "DMSKernels", "DMSCheckpoint"],
       resources: [.embedInCode("Kernels")]),
@@ -80,6 +84,7 @@ let package = Package(
         "DMSPlatform", "DMSTensor", "DMSKernels", "DMSText", "DMSCheckpoint", "DMSCache", "DMSModel", "DMSGeneration",
         "DMSEvaluation", "DMSRetrofit", "DMSServer", .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
+        .target(name: "DMSCUDA", condition: .when(traits: ["CUDA"])),
       ]),
     .testTarget(name: "DMSPlatformTests", dependencies: ["DMSPlatform"]),
     .testTarget(name: "DMSKernelsTests", dependencies: ["DMSKernels", "DMSPlatform", "DMSTensor"]),

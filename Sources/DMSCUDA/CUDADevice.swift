@@ -1,4 +1,5 @@
-// An NVIDIA GPU as a device for the kernels. Built and tested against a stub driver; not yet run on a GPU.
+// An NVIDIA GPU as a device for the kernels. Built and tested against a stub driver; not yet run on a GPU. Used by
+// `dms inspect --hardware` where the package is built with the trait CUDA.
 
 import DMSPlatform
 
@@ -21,6 +22,8 @@ package final class CUDADevice: Device {
   package let name: String
   /// 10 · major + minor, as in sm_90.
   package let architecture: Int
+  /// CUDA's version that the driver serves: 1000 · major + 10 · minor.
+  package var driverVersion: Int { driver.version }
   private let driver: CUDADriver
   private let number: Int32
   private let context: CUDADriver.Handle

@@ -17,6 +17,9 @@ enum HardwareReport {
       )
     }
     if let note = topology.note { print("              \(note)") }
+    #if CUDA
+      print("GPU           \(GPUReport.line())")
+    #endif
     let placement = machine.placement(kvHeads: 8)
     print(
       "threads       \(threads)"

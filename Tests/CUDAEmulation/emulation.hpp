@@ -43,11 +43,6 @@ template <class Wide> Wide load(const void *from) {
   return value;
 }
 
-template <class Wide> void store(void *to, Wide value) {
-  if (reinterpret_cast<uintptr_t>(to) % alignof(Wide) != 0) fail("a store that is not aligned");
-  std::memcpy(to, &value, sizeof value);
-}
-
 template <class To, class From> To bits(From from) {
   static_assert(sizeof(To) == sizeof(From), "as many bits");
   To to;

@@ -11,6 +11,7 @@
 #include "../../Sources/DMSCUDA/Kernels/heads.cu"
 #include "../../Sources/DMSCUDA/Kernels/linear.cu"
 #include "../../Sources/DMSCUDA/Kernels/rows.cu"
+#include "faulty.cu"
 
 namespace emulation {
 
@@ -35,7 +36,8 @@ const Kernel kernels[] = {
     ENTRY(linear_f16_4),    ENTRY(linear_q8_1),     ENTRY(linear_q8_4),      ENTRY(linear_q4_1),
     ENTRY(linear_q4_4),     ATTENTION_ENTRIES(f32_2), ATTENTION_ENTRIES(f32_4), ATTENTION_ENTRIES(f32_8),
     ATTENTION_ENTRIES(bf16_2), ATTENTION_ENTRIES(bf16_4), ATTENTION_ENTRIES(bf16_8), ATTENTION_ENTRIES(f16_2),
-    ATTENTION_ENTRIES(f16_4), ATTENTION_ENTRIES(f16_8),
+    ATTENTION_ENTRIES(f16_4), ATTENTION_ENTRIES(f16_8), ENTRY(faulty_barrier), ENTRY(faulty_exchange),
+    ENTRY(faulty_race), ENTRY(faulty_load), ENTRY(faulty_end),
 };
 const int kernelCount = sizeof kernels / sizeof kernels[0];
 

@@ -189,6 +189,3 @@ const char *emulate_launch(const char *name, const uint32_t grid[3], uint32_t co
   }
   return nullptr;
 }
-
-int32_t emulated_kernels(void) { return kernelCount; }
-const char *emulated_kernel(int32_t index) { return kernels[index].name; }

@@ -105,6 +105,21 @@ struct DriverTests {
         == "Stub has no room for 1000 bytes: CUDA_ERROR_OUT_OF_MEMORY; use a smaller --context or fewer sequences")
   }
 
+  /// Where NVIDIA's compiler lies, if it does: `.ci/ptx --packages FOLDER` leaves it in
+  /// FOLDER/nvidia/cuda_nvrtc/lib/libnvrtc.so.12.
+  private static let compiler = ProcessInfo.processInfo.environment["DMS_NVRTC"]
+
+  @Test(.enabled(if: compiler != nil, "DMS_NVRTC does not say where NVRTC is"), arguments: [75, 90])
+  func theCompilerMakesMachineCode(architecture: Int) throws {
+    let compiler = try KernelCompiler([try #require(Self.compiler)], driverVersion: 13_000)
+    let kernels = try compiler.kernels(architecture: architecture, cachedIn: nil)
+    // An ELF file, with the kernels by their names.
+    #expect(kernels.starts(with: [0x7F, 0x45, 0x4C, 0x46]))
+    #expect(String(decoding: kernels, as: UTF8.self).contains("attend_piece_bf16_4"))
+    let error = try #require(throws: InputError.self) { try compiler.kernels(architecture: 12, cachedIn: nil) }
+    #expect(error.description.contains("the kernels do not compile for sm_12: "))
+  }
+
   @Test(.enabled("needs a C compiler") { try StubDriver().map { $0.remove() } != nil })
   func kernelsAreCompiledOnceForAnArchitecture() throws {
     let (stub, older) = (try #require(try StubDriver()), try #require(try StubDriver(["CAPABILITY": "86"])))

@@ -15,17 +15,15 @@ typedef unsigned int u32;
 #define DEVICE static __device__ __forceinline__
 #define DEVICE_MEMBER __device__ __forceinline__
 
+#define EVERY_LANE 0xffffffffu
+
 #ifdef DMS_EMULATED
 #define SHARED(type, name) type *name = reinterpret_cast<type *>(emulation::sharedMemory())
-#define EVERY_LANE 0xffffffffu
 template <class Wide> DEVICE Wide load(const void *from) { return emulation::load<Wide>(from); }
-template <class Wide> DEVICE void store(void *to, Wide value) { emulation::store<Wide>(to, value); }
 DEVICE float fused(float a, float b, float c) { return a * b + c; }
 #else
 #define SHARED(type, name) extern __shared__ __align__(16) u8 sharedBytes[]; type *name = reinterpret_cast<type *>(sharedBytes)
-#define EVERY_LANE 0xffffffffu
 template <class Wide> DEVICE Wide load(const void *from) { return *static_cast<const Wide *>(from); }
-template <class Wide> DEVICE void store(void *to, Wide value) { *static_cast<Wide *>(to) = value; }
 DEVICE float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 #endif
 

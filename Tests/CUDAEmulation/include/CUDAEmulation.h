@@ -19,10 +19,6 @@ enum emulated_order { emulated_forward = 0, emulated_backward = 1 };
 const char *emulate_launch(const char *kernel, const uint32_t grid[3], uint32_t block, uint32_t shared_bytes,
                            void *const *arguments, int32_t order);
 
-// The number of kernels that there are, and their names.
-int32_t emulated_kernels(void);
-const char *emulated_kernel(int32_t index);
-
 #ifdef __cplusplus
 }
 #endif
