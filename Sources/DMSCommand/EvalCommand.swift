@@ -25,8 +25,8 @@ struct EvalCommand: ParsableCommand {
       Parts of a run, made on any machines with --shard 1/4 to 4/4, are put together with --merge. --rescore judges a run's \
       answers anew, without a model.
 
-      --sweep W=1,4,16 L=512,2048 CR=2,4 runs every model with every L (tokens of an answer) and every CR (a budget of the \
-      cache, as --kv-budget 4x), with as many answers to a problem as the largest W; --output becomes a folder of runs. What \
+      --sweep W=1,4,16 L=512,2048 CR=2,4 policy=dense,dms,tova runs every model with every policy, L (tokens of an answer) and \
+      CR (a budget of the cache, as --budget 4x; dense has none), with as many answers to a problem as the largest W; --output becomes a folder of runs. What \
       cannot fit is left out and listed. The answer is the report that dms report makes of it.
       """,
     aliases: ["evaluate"])
@@ -67,7 +67,8 @@ struct EvalCommand: ParsableCommand {
   @OptionGroup var answers: AnswerArguments
 
   @Option(
-    parsing: .upToNextOption, help: "W=1,4,16, L=512,2048 and CR=2,4, or some of them: all points of the product.")
+    parsing: .upToNextOption,
+    help: "W=1,4,16, L=512,2048, CR=2,4, policy=dense,dms, or some of them: all points of the product.")
   var sweep: [String] = []
 
   @Option(help: "A folder for the records: run.json and records.jsonl.")
@@ -114,7 +115,11 @@ struct EvalCommand: ParsableCommand {
     let twice = [
       ("--samples and W=", answers.samples != 1),
       ("--max-tokens and L=", answers.maxTokens != nil && axes.tokens != nil),
-      ("--kv-budget and CR=", engineOptions.budget != nil && axes.ratios != nil),
+      ("--budget and CR=", engineOptions.budget != nil && axes.ratios != nil),
+      (
+        "--policy, --no-eviction and policy=",
+        axes.policies != nil && (engineOptions.noEviction || !engineOptions.policies.isEmpty)
+      ),
     ]
     if let pair = twice.first(where: \.1)?.0 { throw ValidationError("give one of \(pair), not both") }
     guard axes.chains == [1] || answers.temperature > 0 else {

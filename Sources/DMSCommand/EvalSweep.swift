@@ -1,7 +1,8 @@
-// A sweep of `dms eval`: every model with every length and ratio, each a run of its own, with as many chains as the widest point
+// A sweep of `dms eval`: every model with every policy, length and ratio, each a run of its own, with as many chains as the widest point
 // asks for: chains of a problem are the same whatever their number, so narrower points are parts of the widest.
 
 import ArgumentParser
+import DMSCache
 import DMSCheckpoint
 import DMSEvaluation
 import DMSGeneration
@@ -18,14 +19,17 @@ struct SweepAxes {
   let tokens: [Int]?
   /// CR, as budgets of the cache; `nil`: what the models decide.
   let ratios: [Double]?
+  /// What decides which tokens stay; `nil`: what the models were taught.
+  let policies: [PolicyName]?
 
-  /// Reads W=1,4 L=512 CR=2,4.
+  /// Reads W=1,4 L=512 CR=2,4 policy=dms,tova.
   init(_ texts: [String]) throws {
     var values: [String: String] = [:]
     for text in texts {
       let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-      guard parts.count == 2, ["W", "L", "CR"].contains(parts[0]), values[parts[0]] == nil else {
-        throw ValidationError("--sweep takes W=1,4,16 and L=512,2048 and CR=2,4, each once, not \(quoted(text))")
+      guard parts.count == 2, ["W", "L", "CR", "policy"].contains(parts[0]), values[parts[0]] == nil else {
+        throw ValidationError(
+          "--sweep takes W=1,4,16, L=512,2048, CR=2,4 and policy=dms,tova, each once, not \(quoted(text))")
       }
       values[parts[0]] = parts[1]
     }
@@ -47,24 +51,36 @@ struct SweepAxes {
       }
       return ratios.sorted()
     }
+    policies = try values["policy"].map { text in
+      guard let names = PolicyNames(argument: text)?.names, Set(names).count == names.count else {
+        throw ValidationError(
+          "--sweep policy= needs names with commas between them, none twice: "
+            + PolicyNames.allValueStrings.joined(separator: ", "))
+      }
+      return names
+    }
   }
 
-  /// A length and a ratio.
+  /// A policy, a length and a ratio.
   struct Point {
+    let policy: PolicyName?
     let tokens: Int?
     let ratio: Double?
 
     func name(_ model: Int) -> String {
-      "m\(model + 1)" + (ratio.map { "-cr\(Self.short($0))" } ?? "") + (tokens.map { "-l\($0)" } ?? "")
+      "m\(model + 1)" + (policy.map { "-\($0.rawValue)" } ?? "") + (ratio.map { "-cr\(Self.short($0))" } ?? "")
+        + (tokens.map { "-l\($0)" } ?? "")
     }
 
     static func short(_ ratio: Double) -> String { ratio == ratio.rounded() ? decimals(ratio, 0) : "\(ratio)" }
   }
 
-  /// All lengths at all ratios.
+  /// All lengths at all ratios, by policy. What keeps everything has one ratio.
   var points: [Point] {
-    (ratios.map { $0.map(Optional.some) } ?? [nil]).flatMap { ratio in
-      (tokens.map { $0.map(Optional.some) } ?? [nil]).map { Point(tokens: $0, ratio: ratio) }
+    (policies.map { $0.map(Optional.some) } ?? [nil]).flatMap { policy in
+      (policy == .dense ? [nil] : ratios.map { $0.map(Optional.some) } ?? [nil]).flatMap { ratio in
+        (tokens.map { $0.map(Optional.some) } ?? [nil]).map { Point(policy: policy, tokens: $0, ratio: ratio) }
+      }
     }
   }
 }
@@ -126,6 +142,7 @@ struct EvalSweep {
       "models": .array(subjects.map { .string($0.name) }), "chains": .array(axes.chains.map(JSON.integer)),
       "max_tokens": axes.tokens.map { .array($0.map(JSON.integer)) } ?? .null,
       "kv_budget": axes.ratios.map { .array($0.map { .string("\(SweepAxes.Point.short($0))x") }) } ?? .null,
+      "policy": axes.policies.map { .array($0.map { .string($0.rawValue) }) } ?? .null,
     ])
   }
 
@@ -138,9 +155,11 @@ struct EvalSweep {
     run.chains = axes.chains
     run.options.samples = axes.chains.last ?? 1
     run.options.maxTokens = point.tokens
+    if let policy = point.policy { run.engineOptions.policies = [PolicyNames(policy)] }
     if let ratio = point.ratio { run.engineOptions.budget = .ratio(ratio) }
     let coordinates = JSONObject([
-      "model": .string(subject.name), "max_tokens": point.tokens.map(JSON.integer) ?? .null,
+      "model": .string(subject.name), "policy": point.policy.map { .string($0.rawValue) } ?? .null,
+      "max_tokens": point.tokens.map(JSON.integer) ?? .null,
       "kv_budget": run.engineOptions.budget == nil ? .null : point.ratio.map { .number($0) } ?? .null,
     ])
     var prepared = Prepared(

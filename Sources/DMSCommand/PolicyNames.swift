@@ -15,6 +15,8 @@ struct PolicyNames: ExpressibleByArgument {
     self.names = names.compactMap { $0 }
   }
 
+  init(_ name: PolicyName) { names = [name] }
+
   static var allValueStrings: [String] { PolicyName.allCases.map(\.rawValue) }
 }
 

@@ -88,6 +88,7 @@ struct SolveCommand: ParsableCommand {
     if explain { printError(Self.explanation(plan, ratioIsKnown: ratio(model) != nil)) }
     var engineOptions = try engineOptions.options(model.decoder)
     (engineOptions.batch, engineOptions.context) = (plan.chains, plan.prompt + plan.tokens)
+    engineOptions.cacheLimit = plan.budget.bytes
     let engine = try Engine(model.decoder, on: machine, engineOptions)
     Interrupt.watch()
     let end = seconds.map { ContinuousClock.now + .seconds($0) }
@@ -124,7 +125,7 @@ struct SolveCommand: ParsableCommand {
     let engine = try Engine(model.decoder, on: machine, trial)
     let forgets = shape.dms != nil && engine.policy != .keepAll
     let growth = ChainPlan.Growth(
-      heads: shape.layers * shape.kvHeads, pageBytes: KVLayout(headDim: shape.headDim, type: engine.kvType).pageBytes,
+      heads: shape.layers * shape.kvHeads, pageBytes: engine.pageBytes,
       window: forgets && ratio(model) != nil ? shape.dms?.window : nil, ratio: forgets ? ratio(model) ?? 1 : 1)
     let prompt = try problem.tokens(for: model)
     let context = engineOptions.context ?? shape.context

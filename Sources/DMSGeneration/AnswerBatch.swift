@@ -3,7 +3,6 @@
 // answers go is not known here.
 
 import DMSCache
-import DMSKernels
 import DMSModel
 import DMSPlatform
 
@@ -26,21 +25,6 @@ extension LanguageModel {
     }
   }
 
-  /// What a batch may take, and who watches it.
-  public struct BatchControl {
-    /// Bytes of pages that all sequences of the engine may hold at any time. Chains that would take more end as where the context
-    /// ends, the newest first; a prompt that would is an error. A step is taken to need a page of every layer and KV head for each
-    /// sequence, which is the most that it can.
-    public var mostBytes: Int?
-    /// Told how far the batch is when prompts were read, and after each step.
-    public var onStep: ((BatchStep) -> Void)?
-
-    /// All memory that there is, and nobody who watches.
-    public init(mostBytes: Int? = nil, onStep: ((BatchStep) -> Void)? = nil) {
-      (self.mostBytes, self.onStep) = (mostBytes, onStep)
-    }
-  }
-
   /// How far a batch is.
   public struct BatchStep: Sendable {
     /// Sequences that go on.
@@ -55,21 +39,21 @@ extension LanguageModel {
     public var bytes = 0
   }
 
-  /// Answers prompts, each in a cache of its own, up to `engine.batch` of them in a step.
+  /// Answers prompts, each in a cache of its own, up to `engine.batch` of them in a step. Where the engine's `cacheLimit` has no
+  /// room for a step, the newest answers end as where a context does.
   ///
   /// - Parameters:
   ///   - next: gives the next prompt; `nil`: there are no more.
   ///   - engine: of this model.
-  ///   - control: limits, and who watches.
   ///   - isCancelled: asked before each step; answers that are not complete are given up.
+  ///   - onStep: told how far the batch is when prompts were read, and after each step.
   ///   - onAnswer: receives each answer when it is complete, with its prompt's number, counted from 0.
   /// - Throws: `InputError` for a prompt that does not fit, lack of memory and numbers that are not finite; what `next` and
   ///   `onAnswer` throw; `CancellationError`.
   public func answerAll(
-    _ next: () throws -> BatchPrompt?, on engine: Engine, _ control: BatchControl = BatchControl(),
-    isCancelled: () -> Bool = { false }, onAnswer: (_ number: Int, Answer) throws -> Void
+    _ next: () throws -> BatchPrompt?, on engine: Engine, isCancelled: () -> Bool = { false },
+    onStep: ((BatchStep) -> Void)? = nil, onAnswer: (_ number: Int, Answer) throws -> Void
   ) throws {
-    let room = CacheRoom(engine, control.mostBytes)
     var chains: [Chain] = []
     var shared: ReadPrompt?
     var (count, isLast) = (0, false)
@@ -84,19 +68,19 @@ extension LanguageModel {
         let isShared = prompt.chainGroup != nil && prompt.chainGroup == shared?.group
         // Before the next prompt takes memory, the one before it gives back what no chain needs.
         if !isShared { shared = nil }
-        let read = try shared ?? ReadPrompt(prompt, on: engine, room, isCancelled)
+        let read = try shared ?? ReadPrompt(prompt, on: engine, isCancelled)
         if prompt.chainGroup != nil { shared = read }
         var chain = try Chain(self, prompt, number: count, after: read)
         count += 1
         let goesOn = read.logits.withUnsafeBufferPointer { chain.take($0, self) }
         if goesOn { chains.append(chain) } else { try onAnswer(chain.number, chain.answer) }
       }
-      while !chains.isEmpty, !room.allowsStep(of: chains.count) {
+      while !chains.isEmpty, engine.shortage(tokens: 1, in: chains.map(\.cache)) > 0 {
         var chain = chains.removeLast()
         _ = chain.end(.context)
         try onAnswer(chain.number, chain.answer)
       }
-      control.onStep?(Self.step(chains, after: chains, engine))
+      onStep?(Self.step(chains, after: chains, engine))
       guard !chains.isEmpty else {
         // Where memory has ended all chains there may be prompts left.
         if isLast { return } else { continue }
@@ -113,7 +97,7 @@ extension LanguageModel {
           try onAnswer(chain.number, chain.answer)
         }
       }
-      control.onStep?(Self.step(goOn, after: chains, engine))
+      onStep?(Self.step(goOn, after: chains, engine))
       chains = goOn
     }
   }
@@ -130,39 +114,6 @@ extension LanguageModel {
   }
 }
 
-/// Whether what comes next has room in the memory that there may be.
-private struct CacheRoom {
-  private let engine: Engine
-  private let most: Int?
-  var isLimited: Bool { most != nil }
-  /// A page of every layer and KV head.
-  private let pages: Int
-
-  init(_ engine: Engine, _ most: Int?) {
-    (self.engine, self.most) = (engine, most)
-    let shape = engine.decoder.configuration
-    pages = shape.layers * shape.kvHeads * KVLayout(headDim: shape.headDim, type: engine.kvType).pageBytes
-  }
-
-  /// A token of each sequence takes one page of every head at most.
-  func allowsStep(of sequences: Int) -> Bool { most.map { engine.cacheBytesHeld + sequences * pages <= $0 } ?? true }
-
-  /// The tokens of a call that fit, whatever is forgotten of them; as many as wanted, or few.
-  /// - Throws: `InputError` where not even few do.
-  func tokens(_ wanted: Int) throws -> Int {
-    guard let most else { return wanted }
-    let size = KVLayout.slotsPerPage
-    let free = (most - engine.cacheBytesHeld) / pages
-    // Slots that pages begin with may be free: a page more than tokens need is the most.
-    guard free >= 2 else {
-      throw InputError(
-        "the prompt holds \(byteCount(engine.cacheBytesHeld)), and a part more would be beyond the \(byteCount(most)) that it may",
-        remedy: "raise the memory budget, or shorten the prompt")
-    }
-    return min(wanted, (free - 1) * size)
-  }
-}
-
 /// A prompt that was read.
 private struct ReadPrompt {
   let group: Int?
@@ -171,19 +122,16 @@ private struct ReadPrompt {
   let logits: [Float]
   let time: Duration
 
-  /// The tokens of a call of the engine, where memory is not short.
-  private static let chunk = 512
-
-  init(
-    _ prompt: LanguageModel.BatchPrompt, on engine: Engine, _ room: CacheRoom, _ isCancelled: () -> Bool
-  ) throws {
+  init(_ prompt: LanguageModel.BatchPrompt, on engine: Engine, _ isCancelled: () -> Bool) throws {
     let ids = prompt.prompt.ids
     guard !ids.isEmpty else { throw InputError("a prompt has no tokens", remedy: "write something") }
     let cache = try engine.makeCache(length: prompt.options.length(after: ids.count))
     time = try ContinuousClock().measure {
-      guard room.isLimited else { return try engine.prefill(ids, into: cache, isCancelled: isCancelled) }
+      guard engine.cacheLimit != nil else { return try engine.prefill(ids, into: cache, isCancelled: isCancelled) }
       while cache.tokensSeen < ids.count {
-        let count = try room.tokens(min(Self.chunk, ids.count - cache.tokensSeen))
+        // A call is taken to keep all of its tokens: where few are left of the limit, it is made of fewer.
+        var count = min(engine.chunk, ids.count - cache.tokensSeen)
+        while count > 1, engine.shortage(tokens: count, in: [cache]) > 0 { count /= 2 }
         let part = Array(ids[cache.tokensSeen..<cache.tokensSeen + count])
         try engine.prefill(part, into: cache, isCancelled: isCancelled)
       }

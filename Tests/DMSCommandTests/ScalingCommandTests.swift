@@ -115,13 +115,26 @@ struct ScalingCommandTests {
     }
   }
 
+  @Test func policiesAreLinesOfOneReport() throws {
+    try withFolder { folder in
+      let axes = ["--sweep", "policy=dense,window,quest", "CR=2", "L=9"]
+      let found = try dms(["eval", model] + small + axes + ["--output", folder + "/run"])
+      #expect(found.code == 0, "\(found.errors)")
+      #expect(try records(folder + "/run").keys.sorted() == ["m1-dense-l9", "m1-quest-cr2-l9", "m1-window-cr2-l9"])
+      for row in ["1–9–1 | dense", "1–9–2 | window", "1–9–2 | quest"] { #expect(found.output.contains("| \(row) |")) }
+    }
+  }
+
   @Test func axesThatCannotBeAreRefused() throws {
-    for axes in [["W=0"], ["W=1,1"], ["X=1"], ["L"], ["CR=0.5"], ["W=2"], ["L=9", "L=8"]] {
+    for axes in [
+      ["W=0"], ["W=1,1"], ["X=1"], ["L"], ["CR=0.5"], ["W=2"], ["L=9", "L=8"], ["policy=lru"], ["policy=dms,dms"],
+    ] {
       #expect(try dms(["eval", model, "--output", "/dev/null/x", "--sweep"] + axes).code == 2, "\(axes)")
     }
     #expect(try dms("eval", model, "--sweep", "L=9").errors.contains("--output"))
     #expect(try dms("eval", model, "--output", "x", "--max-tokens", "9", "--sweep", "L=9").code == 2)
     #expect(try dms("eval", model, "--output", "x", "--kv-budget", "2x", "--sweep", "CR=9").code == 2)
+    #expect(try dms("eval", model, "--output", "x", "--no-eviction", "--sweep", "policy=dms").code == 2)
     try withFolder { folder in
       try write(
         "{\"ctx\": \"a\", \"endings\": [\"b\", \"c\", \"d\", \"e\"], \"label\": 1, \"ind\": 1}\n", folder + "/h.jsonl")

@@ -82,6 +82,7 @@ struct ChainPlanTests {
       budget: .init(bytes: (prompt + 15) / 16 * 8 * 4096 + bytes, reads: reads, chains: 8, tokens: tokens))
     var options = Engine.Options()
     (options.batch, options.context, options.eviction) = (plan.chains, plan.prompt + plan.tokens, false)
+    options.cacheLimit = plan.budget.bytes
     return Setting(model: model, engine: try Engine(model.decoder, on: machine, options), problem: problem, plan: plan)
   }
 
@@ -103,7 +104,7 @@ struct ChainPlanTests {
     let most = tight.plan.budget.bytes
     #expect(tight.plan.chains > 2)
     let (solution, steps) = try solve(tight)
-    #expect(solution.peakBytes <= most && solution.peakBytes > most - 600_000)
+    #expect(solution.peakBytes <= most && solution.peakBytes > most - 900_000)
     #expect(steps.allSatisfy { $0.bytes <= most })
     #expect(solution.chains.count == tight.plan.chains && solution.unfinished == 0)
     // Who came last went first, and says so.

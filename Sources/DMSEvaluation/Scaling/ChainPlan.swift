@@ -35,10 +35,10 @@ public struct ChainPlan: Sendable, Equatable {
       (Int(live.rounded(.up)) + KVLayout.slotsPerPage - 1) / KVLayout.slotsPerPage
     }
 
-    /// Bytes of chains that share a prompt: its pages once, and of each chain's own tokens the live ones. A chain has two pages
-    /// more of each head: one that is partly filled, and the one that the next token may need.
+    /// Bytes of chains that share a prompt: its pages once, and of each chain's own tokens the live ones. A chain has four pages
+    /// more of each head: one that is partly filled, and those that are set aside for the next token while pages are shared.
     public func bytes(prompt: Int, tokens: Int, chains: Int) -> Int {
-      heads * pageBytes * (pages(live(after: prompt)) + chains * (pages(live(after: tokens)) + 2))
+      heads * pageBytes * (pages(live(after: prompt)) + chains * (pages(live(after: tokens)) + 4))
     }
 
     /// Keys that chains read, in tokens of a head: each token those that are live then.

@@ -81,12 +81,12 @@ public struct Solution: Sendable {
   ///
   /// - Parameters:
   ///   - options: how tokens are chosen; length and numbers of chains are the plan's.
-  ///   - engine: of this model, with a batch of all chains.
+  ///   - engine: of this model, with a batch of all chains and the plan's bytes as its `cacheLimit`.
   ///   - isCancelled: asked before each step; chains that have ended vote all the same.
   /// - Throws: `InputError` for a problem that does not fit the memory, and for numbers that are not finite.
   public init(
     _ problem: OpenProblem, _ plan: ChainPlan, _ options: AnswerOptions, _ model: LanguageModel, on engine: Engine,
-    isCancelled: () -> Bool = { false }, onStep: (Progress) -> Void = { _ in }
+    isCancelled: () -> Bool = { false }, onStep: @escaping (Progress) -> Void = { _ in }
   ) throws {
     let start = ContinuousClock.now
     let prompt = try problem.problems(TaskChoice())[0].prompt.ready(for: model)
@@ -94,8 +94,15 @@ public struct Solution: Sendable {
     var (reads, peakBytes, peakTokens) = (0.0, 0, 0.0)
     var isSpent = false
     do {
-      try withoutActuallyEscaping(onStep) { onStep in
-        let control = LanguageModel.BatchControl(mostBytes: plan.budget.bytes) { step in
+      try model.answerAll(
+        {
+          guard begun < plan.chains else { return nil }
+          defer { begun += 1 }
+          var own = options
+          (own.sequence, own.maxTokens) = (begun, plan.tokens)
+          return LanguageModel.BatchPrompt(prompt, own, chainGroup: 0)
+        }, on: engine, isCancelled: { isSpent || isCancelled() },
+        onStep: { step in
           (reads, peakBytes) = (endedReads + step.reads, max(peakBytes, step.bytes))
           peakTokens = max(peakTokens, step.liveTokens)
           // What the next step reads is what is live now, and the new tokens.
@@ -104,22 +111,13 @@ public struct Solution: Sendable {
             Progress(
               running: step.sequences, ended: ended.count, tokens: endedTokens + step.tokens, bytes: step.bytes))
         }
-        try model.answerAll(
-          {
-            guard begun < plan.chains else { return nil }
-            defer { begun += 1 }
-            var own = options
-            (own.sequence, own.maxTokens) = (begun, plan.tokens)
-            return LanguageModel.BatchPrompt(prompt, own, chainGroup: 0)
-          }, on: engine, control, isCancelled: { isSpent || isCancelled() }
-        ) { number, answer in
-          let chain = Chain(
-            number: number, answer: problem.answer(in: (prompt.insideThinking ? "<think>" : "") + answer.text),
-            output: answer.text, reason: answer.generation.reason, tokens: answer.generation.ids.count,
-            reads: answer.ledger.tokensRead)
-          ended.append(chain)
-          (endedTokens, endedReads) = (endedTokens + chain.tokens, endedReads + chain.reads)
-        }
+      ) { number, answer in
+        let chain = Chain(
+          number: number, answer: problem.answer(in: (prompt.insideThinking ? "<think>" : "") + answer.text),
+          output: answer.text, reason: answer.generation.reason, tokens: answer.generation.ids.count,
+          reads: answer.ledger.tokensRead)
+        ended.append(chain)
+        (endedTokens, endedReads) = (endedTokens + chain.tokens, endedReads + chain.reads)
       }
     } catch is CancellationError {}
     chains = ended.sorted { $0.number < $1.number }
