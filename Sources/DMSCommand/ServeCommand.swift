@@ -13,8 +13,8 @@ struct ServeCommand: ParsableCommand {
     commandName: "serve", abstract: "Serve a model over HTTP, for OpenAI's clients.",
     discussion: """
       Many requests are answered at once: each step decodes a token of every running one and reads a chunk of one prompt, \
-      --chunk tokens or 256: the longest that an answer waits for others. They are let in by the memory that their live tokens take, not by their lengths. SIGTERM or Ctrl-C lets those that run \
-      come to their end.
+      --chunk tokens or 256: the longest that an answer waits for others. They are let in by the memory that their live tokens \
+      take, not by their lengths. SIGTERM or Ctrl-C lets those that run come to their end.
       """)
 
   @Argument(help: "A Hugging Face model folder, or a GGUF file.")
@@ -87,7 +87,7 @@ struct ServeCommand: ParsableCommand {
   private func load() throws -> ServedModel {
     let machine = try engineOptions.machine()
     let model = try LanguageModel(engineOptions.source(self.model), on: machine, engineOptions.loading())
-    var options = engineOptions.options(model.decoder)
+    var options = try engineOptions.options(model.decoder)
     (options.batch, options.chunk) = (parallel, engineOptions.chunk ?? Self.usualChunk)
     let left = MemoryLimits.current().map(\.free).min().map { max(64 << 20, $0 / 2) }
     options.cacheLimit = cacheMemory?.bytes ?? left

@@ -3,7 +3,6 @@
 
 import DMSCheckpoint
 import DMSPlatform
-import Glibc
 
 /// How a token is chosen.
 public struct SamplingOptions: Sendable, Equatable {
@@ -59,14 +58,14 @@ public struct SamplingOptions: Sendable, Equatable {
   }
 }
 
-/// Chooses the tokens of one sequence. Holds a copy of the logits and allocates nothing per token.
+/// Chooses the tokens of one sequence. Holds a copy of the logits.
 public struct Sampler {
   /// How the tokens are chosen.
   public let options: SamplingOptions
   /// Which of several sequences this is: each draws its own numbers.
   private let sequence: Int
   private var logits: [Float]
-  private var candidates: [Int] = []
+  private var candidates: Candidates
   private var occurred: [Bool]
   /// How often each token was chosen.
   private var chosen: [Int: Int] = [:]
@@ -82,7 +81,7 @@ public struct Sampler {
     self.sequence = sequence
     logits = Array(repeating: 0, count: vocabulary)
     occurred = Array(repeating: false, count: vocabulary)
-    candidates.reserveCapacity(vocabulary)
+    candidates = Candidates(vocabulary: vocabulary)
   }
 
   /// Tells the repetition penalty of tokens that are in the sequence.
@@ -117,66 +116,8 @@ public struct Sampler {
     var best = 0
     for index in logits.indices where logits[index] > logits[best] { best = index }
     if options.temperature == 0 || options.topK == 1 || logits[best] == -.infinity { return best }
-    return sample(largest: logits[best], position: position)
-  }
-
-  private mutating func sample(largest: Float, position: Int) -> Int {
-    let temperature = options.temperature
-    func weight(_ index: Int) -> Double { exp(Double(logits[index] - largest) / temperature) }
-    candidates.removeAll(keepingCapacity: true)
-    candidates.append(contentsOf: logits.indices.lazy)
-    if options.topK > 0, options.topK < candidates.count { keepLargest(options.topK) }
-    var total = candidates.reduce(0.0) { $0 + weight($1) }
-    if options.topP < 1 {
-      sortCandidates()
-      var (kept, mass) = (0, 0.0)
-      // The first token always stays; a token stays while those before it have less than p.
-      while kept < candidates.count, kept == 0 || mass < options.topP * total {
-        mass += weight(candidates[kept])
-        kept += 1
-      }
-      candidates.removeLast(candidates.count - kept)
-      total = mass
-    }
-    if options.minP > 0 {
-      candidates.removeAll { weight($0) < options.minP }
-      total = candidates.reduce(0.0) { $0 + weight($1) }
-    }
-    let target = RandomNumbers.uniform(seed: options.seed, sequence: sequence, position: position) * total
-    var reached = 0.0
-    for index in candidates {
-      reached += weight(index)
-      if reached > target { return index }
-    }
-    return candidates.last { weight($0) > 0 } ?? 0
-  }
-
-  private func isBefore(_ a: Int, _ b: Int) -> Bool { (logits[b], a) < (logits[a], b) }
-
-  private mutating func sortCandidates() {
-    let values = logits
-    candidates.sort { (values[$1], $0) < (values[$0], $1) }
-  }
-
-  /// Keeps the k largest in a heap whose root is the least of them, so that the cost is n log k at worst.
-  private mutating func keepLargest(_ k: Int) {
-    var heap = Array(candidates[..<k])
-    func sink(_ start: Int) {
-      var parent = start
-      while true {
-        var child = 2 * parent + 1
-        guard child < k else { return }
-        if child + 1 < k, isBefore(heap[child], heap[child + 1]) { child += 1 }
-        guard isBefore(heap[parent], heap[child]) else { return }
-        heap.swapAt(parent, child)
-        parent = child
-      }
-    }
-    for parent in stride(from: k / 2, through: 0, by: -1) { sink(parent) }
-    for index in candidates[k...] where isBefore(index, heap[0]) {
-      heap[0] = index
-      sink(0)
-    }
-    candidates = heap.sorted()
+    return candidates.draw(
+      logits, largest: logits[best], options,
+      uniform: RandomNumbers.uniform(seed: options.seed, sequence: sequence, position: position))
   }
 }

@@ -1,5 +1,6 @@
 import DMSCheckpoint
 import DMSPlatform
+import Glibc
 import Testing
 
 @testable import DMSGeneration
@@ -74,6 +75,49 @@ struct SamplerTests {
       $0.seed = 11
     }
     #expect(Set(draw(options, logits, 20_000)) == allowed(options, logits))
+  }
+
+  /// The draw as it is defined: everything sorted, in double precision.
+  private func twin(_ options: SamplingOptions, _ logits: [Float], _ uniform: Double) -> Int {
+    var order = logits.indices.sorted { (logits[$1], $0) < (logits[$0], $1) }
+    let largest = logits[order[0]]
+    func weight(_ id: Int) -> Double { exp(Double(logits[id] - largest) / options.temperature) }
+    if options.topK > 0 { order = Array(order.prefix(options.topK)) }
+    var (kept, mass) = ([Int](), 0.0)
+    let total = order.reduce(0.0) { $0 + weight($1) }
+    for id in order where kept.isEmpty || options.topP == 1 || mass < options.topP * total {
+      kept.append(id)
+      mass += weight(id)
+    }
+    kept.removeAll { weight($0) < options.minP }
+    if options.topP == 1 { kept.sort() }
+    let target = uniform * kept.reduce(0.0) { $0 + weight($1) }
+    var seen = 0.0
+    return kept.first { id in
+      seen += weight(id)
+      return seen > target
+    } ?? kept.last { weight($0) > 0 } ?? 0
+  }
+
+  @Test(arguments: [1, 2, 7, 300, 5000], [0.001, 0.6, 1, 8, 1e300, 1e-300])
+  func theDrawIsThatOfTheTwin(vocabulary: Int, temperature: Double) {
+    var random = SplitMix(seed: UInt64(vocabulary))
+    var logits = (0..<vocabulary).map { _ in Float(random.next() >> 40) * 0x1p-20 - 4 }
+    // Equal ones, and one that must not be.
+    if vocabulary > 5 { (logits[5], logits[4], logits[3]) = (logits[2], logits[2], -.infinity) }
+    for (topK, topP, minP) in [
+      (0, 1, 0), (0, 0.95, 0), (0, 0, 0), (40, 1, 0), (40, 0.8, 0), (0, 1, 0.1), (0, 0.9, 0.3), (3, 0.99, 1),
+      (0, 0.5, 1e-9),
+    ] {
+      let options = options {
+        ($0.temperature, $0.topK, $0.topP, $0.minP, $0.seed) = (temperature, topK, topP, minP, 5)
+      }
+      let ours = draw(options, logits, 50)
+      let expected = (0..<50).map {
+        twin(options, logits, RandomNumbers.uniform(seed: 5, sequence: 0, position: $0))
+      }
+      #expect(ours == expected, "\(topK) \(topP) \(minP)")
+    }
   }
 
   @Test func frequenciesAreTheProbabilities() {
