@@ -5,6 +5,7 @@ import DMSCache
 import DMSKernels
 import DMSModel
 import DMSPlatform
+import DMSText
 
 /// A request that is waiting, read or answered. Of one thread.
 final class ScheduledSequence {
@@ -28,6 +29,8 @@ final class ScheduledSequence {
   private var forkPoints: Set<Int> = []
   private let limit: Int
   private var sampler: Sampler?
+  private var constraint: (any TokenConstraint)?
+  private let tokenizer: Tokenizer
   private var text: TextStream
   /// Tokens of the prompt whose scores were sent; the first has none.
   private var scored = 1
@@ -42,6 +45,8 @@ final class ScheduledSequence {
     arrived = arrival.time
     target = request.prompt.ids
     limit = request.options.limit(after: target.count)
+    constraint = request.constraint
+    tokenizer = model.tokenizer
     text = TextStream(model.tokenizer, stops: request.options.stops)
   }
 
@@ -136,17 +141,34 @@ final class ScheduledSequence {
   /// - Returns: why it ended; `nil`: the token is to be read.
   func take(_ logits: UnsafeBufferPointer<Float>, _ eosIDs: Set<Int>) -> FinishReason? {
     guard said < limit else { return end(.length) }
-    guard let id = sampler?.next(logits, position: target.count) else { return end(.cancelled) }
+    // Where no token fits the form there is nothing more to say.
+    guard let id = choose(logits, eosIDs) else { return end(.stop) }
     if firstToken == nil { firstToken = .now }
     let score = request.scores.map { TokenScore(id, among: logits, top: $0) }
     if eosIDs.contains(id) { return end(.stop, endID: id, score) }
     target.append(id)
     sampler?.chose(id)
     mailbox.send(.token(ScheduledAnswer.Token(id: id, text: text.append(id), score: score)))
-    if text.isStopped { return end(.stop) }
+    constraint?.append(tokenizer.bytes(of: id))
+    if text.isStopped || constraint?.isComplete ?? false { return end(.stop) }
     if said >= limit { return end(.length) }
     return seen < (cache?.capacity ?? 0) ? nil : end(.context)
   }
+
+  /// A token that the form of the answer allows. It is looked for among all first: a model that keeps to the form costs nothing. Who
+  /// first chose something else chooses again among what is allowed, with another random number: what comes is distributed as if
+  /// the rest had never been there.
+  private func choose(_ logits: UnsafeBufferPointer<Float>, _ eosIDs: Set<Int>) -> Int? {
+    guard let first = sampler?.next(logits, position: target.count) else { return nil }
+    guard let constraint, !constraint.allows(first, tokenizer, eosIDs) else { return first }
+    let allowed = constraint.allowed(tokenizer, vocabulary: logits.count, eosIDs)
+    let masked = zip(logits, allowed).map { $1 ? $0 : -.infinity }
+    let id = masked.withUnsafeBufferPointer { sampler?.next($0, position: target.count | Self.secondDraw) }
+    return id.flatMap { allowed[$0] ? $0 : nil }
+  }
+
+  /// Beyond every position: the address of what is drawn at it for a second time.
+  private static let secondDraw = 1 << 48
 
   private func end(_ reason: FinishReason, endID: Int? = nil, _ score: TokenScore? = nil) -> FinishReason {
     let now = ContinuousClock.now

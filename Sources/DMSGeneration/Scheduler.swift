@@ -53,6 +53,8 @@ public final class Scheduler: Sendable {
     public var scores: Int?
     /// Whether the prompt's tokens get scores as well.
     public var scoresPrompt = false
+    /// What the answer may be; `nil`: anything.
+    public var constraint: (any TokenConstraint)?
 
     /// A request without scores, under the engine's policy.
     public init(_ prompt: LanguageModel.Prompt, _ options: AnswerOptions) {

@@ -28,10 +28,13 @@ struct ChatChoice: Sendable {
   /// Whether the tokens say no more than the text does.
   private(set) var endsWithItsText = false
 
-  init(_ request: ChatRequest) {
-    splitter = ThinkingSplitter(insideThinking: request.prompt.prompt.insideThinking)
-    callSplitter = request.offersTools ? ToolCallSplitter() : nil
-    callsMany = request.callsMany
+  /// - Parameters:
+  ///   - offersTools: whether text may be a call.
+  ///   - callsMany: whether calls after the first one count.
+  init(_ prompt: ChatPrompt, offersTools: Bool, callsMany: Bool) {
+    splitter = ThinkingSplitter(insideThinking: prompt.prompt.insideThinking)
+    callSplitter = offersTools ? ToolCallSplitter() : nil
+    self.callsMany = callsMany
   }
 
   /// The pieces that are certain after an event.

@@ -22,7 +22,9 @@ struct ChatCompletion {
     prompt = request.prompt
     scored = request.requests[0].scores != nil
     writer = LogprobWriter(tokenizer: served.model.tokenizer)
-    choices = request.requests.map { _ in ChatChoice(request) }
+    choices = request.requests.map { _ in
+      ChatChoice(request.prompt, offersTools: request.offersTools, callsMany: request.callsMany)
+    }
     usage = Usage(promptTokens: request.prompt.prompt.ids.count)
   }
 

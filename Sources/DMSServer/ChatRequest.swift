@@ -24,7 +24,7 @@ struct ChatRequest {
     let policy = try fields.cachePolicy(served, &unknown)
     let count = try fields.integer("n", in: 1...128) ?? 1
     let scores = try Self.scores(&fields)
-    try Self.refuseFormats(&fields, &unknown)
+    let schema = try Self.format(&fields, &unknown)
     let thinking = try Self.thinking(&fields)
     let tools = try fields.tools()
     offersTools = tools != nil
@@ -43,6 +43,7 @@ struct ChatRequest {
       var request = Scheduler.Request(prompt.prompt, options)
       request.scores = scores
       request.policy = policy
+      request.constraint = schema.map { JSONConstraint($0, insideThinking: prompt.prompt.insideThinking) }
       return request
     }
   }
@@ -54,10 +55,23 @@ struct ChatRequest {
     return wanted ? top ?? 0 : nil
   }
 
-  private static func refuseFormats(_ fields: inout Fields, _ unknown: inout UnknownFields) throws {
-    if var format = try fields.object("response_format") {
-      guard try format.string("type") == "text" else { return try format.wrong("type", "\"text\"") }
-      unknown.add(format)
+  /// `response_format`: what the answer may be; `nil`: anything.
+  private static func format(_ fields: inout Fields, _ unknown: inout UnknownFields) throws -> Schema? {
+    guard var format = try fields.object("response_format") else { return nil }
+    defer { unknown.add(format) }
+    switch try format.string("type") {
+    case "text": return nil
+    case "json_object": return Schema()
+    case "json_schema":
+      guard var named = try format.object("json_schema"), let schema = named.value("schema") else {
+        return try format.wrong("json_schema", "an object with a schema")
+      }
+      _ = try named.string("name")
+      _ = try named.string("description")
+      _ = try named.bool("strict")
+      unknown.add(named)
+      return try Schema(schema)
+    default: return try format.wrong("type", "text, json_object or json_schema")
     }
   }
 
@@ -111,6 +125,14 @@ struct Delivery {
   var includesUsage: Bool
   /// Whether events tell how far the prompt is read.
   var tellsProgress: Bool
+  /// Whether errors among the events have Anthropic's form.
+  var isAnthropic = false
+
+  /// Anthropic's way.
+  init(streams: Bool) {
+    self.streams = streams
+    (includesUsage, tellsProgress, isAnthropic) = (false, false, true)
+  }
 
   /// Reads it, and the fields that say who asks.
   init(_ fields: inout Fields, _ unknown: inout UnknownFields) throws {

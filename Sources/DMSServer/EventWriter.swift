@@ -17,6 +17,9 @@ final class EventWriter {
   /// An event without a name, as OpenAI's.
   func send(_ json: JSON) async throws { try await write("data: \(json.line)\n\n") }
 
+  /// An event with a name, as Anthropic's.
+  func send(_ json: JSON, name: String) async throws { try await write("event: \(name)\ndata: \(json.line)\n\n") }
+
   /// What clients pass over, unless the last word was a moment ago.
   func comment(_ text: String) async throws {
     if ContinuousClock.now - last >= Self.beat { try await write(": \(text)\n\n") }

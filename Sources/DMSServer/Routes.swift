@@ -33,7 +33,19 @@ struct Routes: Sendable {
     }
     for path in ["v1/chat/completions", "chat/completions"] { router.post(RouterPath(path), use: chat) }
     for path in ["v1/completions", "completions"] { router.post(RouterPath(path), use: completion) }
+    router.post("v1/messages", use: message)
+    router.post("v1/messages/count_tokens") { request, _ in
+      var request = request
+      let json = try await body(&request)
+      let wish = try MessagesRequest(json, try slot.model(), isLenient: options.isLenient, counts: true)
+      return Response.json(.object(["input_tokens": .integer(wish.prompt.prompt.ids.count)]))
+    }
     addTokenRoutes(router)
+    addStatusRoutes(router)
+    return router
+  }
+
+  private func addStatusRoutes(_ router: Router<ServerContext>) {
     router.get("metrics") { _, _ in
       let served = try slot.model()
       return Response(
@@ -41,7 +53,8 @@ struct Routes: Sendable {
         body: ResponseBody(
           byteBuffer: ByteBuffer(string: Metrics(served.scheduler.status, limit: served.cacheLimit).text)))
     }
-    return router
+    router.get("slots") { _, _ in Response.json(StatusPage.slots(try slot.model())) }
+    router.get("props") { _, _ in Response.json(StatusPage.properties(try slot.model())) }
   }
 
   private func addTokenRoutes(_ router: Router<ServerContext>) {
@@ -101,6 +114,21 @@ struct Routes: Sendable {
     }
   }
 
+  @Sendable
+  private func message(_ request: Request, _ context: ServerContext) async throws -> Response {
+    let served = try slot.model()
+    var request = request
+    let wish = try MessagesRequest(try await body(&request), served, isLenient: options.isLenient)
+    var message = Message(wish, served)
+    let delivery = Delivery(streams: wish.streams)
+    return try await deliver([wish.request], served, delivery, request, passedOver: wish.passedOver) { answers in
+      try await message.whole(answers)
+    } stream: { [message] answers, events in
+      var message = message
+      try await message.stream(answers, to: events)
+    }
+  }
+
   /// The body as JSON.
   func body(_ request: inout Request) async throws -> JSON {
     let bytes: ByteBuffer
@@ -147,7 +175,11 @@ struct Routes: Sendable {
       try await request.body.consumeWithInboundCloseHandler { _ in
         do { try await stream(answers, events) } catch {
           // The status is sent; what went wrong is an event.
-          try await events.send(APIError(error).json)
+          if delivery.isAnthropic {
+            try await events.send(APIError(error).anthropic, name: "error")
+          } else {
+            try await events.send(APIError(error).json)
+          }
         }
       } onInboundClosed: {
         for answer in answers { answer.cancel() }
@@ -203,7 +235,11 @@ struct ErrorMiddleware: RouterMiddleware {
       )
       .response
     } catch {
-      return APIError(error).response
+      var response = APIError(error).response
+      if request.uri.path.hasPrefix("/v1/messages") {
+        response.body = ResponseBody(byteBuffer: ByteBuffer(string: APIError(error).anthropic.line))
+      }
+      return response
     }
   }
 }

@@ -15,6 +15,8 @@ public struct ServedModel: Sendable {
   let context: Int
   /// Bytes that all caches may take together.
   let cacheLimit: Int?
+  /// Requests that are answered at once.
+  let parallel: Int
   /// Requests that may wait.
   let queue: Int
   /// Seconds since 1970.
@@ -37,6 +39,7 @@ public struct ServedModel: Sendable {
     context = engine.context
     cacheLimit = engine.cacheLimit
     policy = engine.policy
+    parallel = engine.batch
     queue = options.queue
     created = secondsSince1970()
     fingerprint = "dms_" + hexadecimal(model.decoder.fingerprint)

@@ -160,7 +160,7 @@ struct SchedulerTests {
     // The same limit, the same requests: who keeps all has to make room, who forgets has not.
     var preempted: [Int] = []
     for policy in [nil, EvictionPolicy.keepAll] {
-      let scheduler = try scheduler(batch: 8, limit: 1_800_000)
+      let scheduler = try scheduler(batch: 8, limit: 2_500_000)
       _ = try await together(longRequests(policy, temperature: 0.9), on: scheduler)
       await scheduler.drain()
       preempted.append(scheduler.status.preempted)
