@@ -22,6 +22,8 @@ public enum EvictionPolicy: Sendable, Equatable {
   case budgeted(BudgetedPolicy)
   /// Quest (Tang et al., 2024): every token stays, and a query of a decode step reads no more than so many.
   case quest(TokenCap)
+  /// TriAttention (arXiv 2604.04921): a prompt, the last tokens, and those to which a model's queries will attend by a calibration.
+  case triAttention(TokenCap, QueryCalibration)
 }
 
 extension EvictionPolicy {
@@ -60,6 +62,12 @@ extension EvictionPolicy {
       return DrawnEviction(ratio: ratio, base: try policy.keeper(shape, saved: saved))
     case .budgeted(let policy):
       return try policy.keeper(shape, saved: saved)
+    case .triAttention(let cap, let calibration):
+      let model = (shape.layers, shape.kvHeads * shape.group, shape.headDim)
+      precondition(calibration.shape == model, "a calibration is of the model that it serves")
+      try SlotFloats.requirePositions(shape.capacity, for: name)
+      try Self.requireNothing(saved)
+      return TriAttention(cap: cap, calibration)
     }
   }
 

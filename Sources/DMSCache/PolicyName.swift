@@ -20,6 +20,8 @@ public enum PolicyName: String, Sendable, CaseIterable {
   case vaseDKV = "vase-dkv"
   /// Tokens whose values reach furthest, and others drawn by attention.
   case vaseAttnV = "vase-attnv"
+  /// A prompt, the last tokens, and those to which a model's queries will attend by a calibration.
+  case triAttention = "triattention"
   /// Every token stays, and a query reads the pages in which it may find most.
   case quest
 
@@ -37,6 +39,7 @@ extension EvictionPolicy {
     case .drawn(_, let policy): "drawn \(policy.name)"
     case .budgeted(let policy): policy.kind.rawValue
     case .quest: PolicyName.quest.rawValue
+    case .triAttention: PolicyName.triAttention.rawValue
     }
   }
 
@@ -47,7 +50,7 @@ extension EvictionPolicy {
     case .capped(_, _, let cap): cap
     case .drawn(_, let policy): policy.cap
     case .budgeted(let policy): policy.cap
-    case .quest(let cap): cap
+    case .quest(let cap), .triAttention(let cap, _): cap
     }
   }
 
@@ -57,6 +60,8 @@ extension EvictionPolicy {
     case .keepAll, .delayed, .capped, .sliding, .drawn: self
     case .budgeted(let policy): .budgeted(policy.fixed(length: length))
     case .quest(let cap): .quest(cap.fixed(length: length, least: Quest.least))
+    case .triAttention(let cap, let calibration):
+      .triAttention(cap.fixed(length: length, least: TriAttention.least), calibration)
     }
   }
 
@@ -66,6 +71,18 @@ extension EvictionPolicy {
     case .keepAll, .sliding, .delayed, .capped, .quest: false
     case .drawn(_, let policy): policy.dependsOnCalls
     case .budgeted(let policy): policy.kind != .window
+    case .triAttention: true
+    }
+  }
+}
+
+extension PolicyName {
+  /// The fewest tokens that a policy can work with whose memory bytes do not bound; `nil` for all others.
+  package var leastUnboundedTokens: Int? {
+    switch self {
+    case .quest: Quest.least
+    case .triAttention: TriAttention.least
+    default: nil
     }
   }
 }

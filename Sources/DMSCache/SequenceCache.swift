@@ -161,12 +161,17 @@ public final class SequenceCache {
 
   /// Lets a policy that `settles` give slots up in a layer, once the call's tokens are stored and attended to.
   ///
-  /// - Parameter queries: `[T, H, D]`, after RoPE.
-  package func settle(layer: Int, tokens: Int, queries: UnsafePointer<Float>, with scratch: PolicyScratch) throws {
+  /// - Parameters:
+  ///   - queries: `[T, H, D]`, after RoPE.
+  ///   - isPrompt: whether the tokens are a prompt's.
+  package func settle(
+    layer: Int, tokens: Int, queries: UnsafePointer<Float>, isPrompt: Bool, with scratch: PolicyScratch
+  ) throws {
     let before = live(layer)
     try keeper.settle(
       SettledCall(
-        layer: layer, tokens: tokens, position: tokensSeen, queries: queries, shape: shape, store: slots,
+        layer: layer, tokens: tokens, position: tokensSeen, queries: queries, isPrompt: isPrompt, shape: shape,
+        store: slots,
         scratch: scratch))
     liveSlots += live(layer) - before
   }

@@ -15,6 +15,8 @@ package struct SettledCall {
   let position: Int
   /// `[T, H, D]`, after RoPE.
   let queries: UnsafePointer<Float>
+  /// Whether the tokens are a prompt's.
+  let isPrompt: Bool
   let shape: CacheShape
   let store: SlotStore
   let scratch: PolicyScratch

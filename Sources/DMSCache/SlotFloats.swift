@@ -2,6 +2,8 @@
 // them with their tokens, forks and counts them, and does not know what they mean. Those of a head lie field by field, so that
 // a field is one run of memory.
 
+import DMSPlatform
+
 /// A float that a policy keeps with every slot.
 package struct SlotField: Sendable, Equatable {
   let index: Int
@@ -23,7 +25,14 @@ final class SlotFloats {
   private let pages: LazyTable<Float>  // [heads, pagesPerHead, perPage]
 
   /// Positions beyond this have no float of their own.
-  static let mostPositions = 1 << 24
+  private static let mostPositions = 1 << 24
+
+  /// - Throws: `InputError` for a context with positions that have no float of their own.
+  static func requirePositions(_ capacity: Int, for policy: String) throws {
+    guard capacity <= mostPositions else {
+      throw InputError("\(policy) counts positions up to \(mostPositions)", remedy: "use a smaller --context")
+    }
+  }
 
   init(_ needs: PolicyNeeds, heads: Int, capacity: Int, pagesPerHead: Int) throws {
     (perSlot, perPage) = (needs.slotFloats, needs.pageFloats)

@@ -135,6 +135,7 @@ struct BenchCommand: ParsableCommand {
       options.batch = chains.max() ?? 1
       options.policy = policy
       options.budget = policy == .dense ? nil : engineOptions.budget
+      options.calibration = try engineOptions.queries(of: decoder)
       options.drawn =
         policy != .dms
         ? nil

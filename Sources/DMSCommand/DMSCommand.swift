@@ -18,7 +18,7 @@ struct DMSCommand: ParsableCommand {
       TraceCommand.self,
       CompareCommand.self, PerplexityCommand.self, EvalCommand.self, ReportCommand.self, SolveCommand.self,
       GenerateCommand.self,
-      BenchCommand.self,
+      CalibrateCommand.self, BenchCommand.self,
       RetrofitCommand.self,
       PretrainCommand.self,
       TokenizerCommand.self,

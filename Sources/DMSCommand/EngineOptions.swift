@@ -7,6 +7,7 @@ import DMSKernels
 import DMSModel
 import DMSPlatform
 import DMSTensor
+import Glibc
 import Logging
 
 struct EngineOptions: ParsableArguments {
@@ -68,6 +69,9 @@ struct EngineOptions: ParsableArguments {
       """)
   var budget: CacheBudget?
 
+  @Option(help: "What dms calibrate wrote, for --policy triattention. Default: beside the model.")
+  var calibration: String?
+
   @Option(
     parsing: .unconditional,
     help: "The most tokens of a prompt that go through the layers at once. Some policies forget after each such call.")
@@ -80,6 +84,9 @@ struct EngineOptions: ParsableArguments {
     guard (0...1024).contains(threads) else { throw ValidationError("--threads must be 0 to 1024") }
     guard context.map({ $0 > 0 }) ?? true else { throw ValidationError("--context must be positive") }
     guard chunk.map({ (1...65_536).contains($0) }) ?? true else { throw ValidationError("--chunk must be 1 to 65536") }
+    guard calibration == nil || policies.contains(where: { $0.names.contains(.triAttention) }) else {
+      throw ValidationError("--calibration needs --policy triattention")
+    }
     guard !noEviction || policies.isEmpty else { throw ValidationError("give either --policy or --no-eviction") }
   }
 
@@ -123,7 +130,17 @@ struct EngineOptions: ParsableArguments {
     var options = commonOptions(decoder, defaultType: defaultType)
     options.policy = try policy()
     options.budget = budget
+    options.calibration = try queries(of: decoder)
     return options
+  }
+
+  /// The calibration, where a policy needs it and there is one.
+  func queries(of decoder: Decoder) throws -> QueryCalibration? {
+    guard policies.contains(where: { $0.names.contains(.triAttention) }),
+      let path = calibration ?? QueryCalibration.path(beside: decoder),
+      calibration != nil || access(path, F_OK) == 0
+    else { return nil }
+    return try QueryCalibration(path: path, of: decoder)
   }
 
   /// What an engine is made for, whatever its policy.

@@ -34,6 +34,8 @@ public final class Engine {
     public var budget: CacheBudget?
     /// Bytes that the pages of all sequences may take together; `nil`: as many as the system gives.
     public var cacheLimit: Int?
+    /// What TriAttention knows of the model's queries.
+    public var calibration: QueryCalibration?
     /// The most sequences of one decode step.
     public var batch = 1
     /// The most tokens that go through the layers at once; longer prompts go in several chunks.
@@ -136,8 +138,11 @@ public final class Engine {
   /// What a policy's name and a budget mean for this engine's model: for sequences that are treated otherwise than `policy` says.
   ///
   /// - Throws: `InputError` for what cannot serve, saying why.
-  public func policy(_ name: PolicyName, budget: CacheBudget? = nil) throws -> EvictionPolicy {
+  public func policy(
+    _ name: PolicyName, budget: CacheBudget? = nil, calibration: QueryCalibration? = nil
+  ) throws -> EvictionPolicy {
     var options = Options()
+    options.calibration = calibration
     options.policy = name
     options.budget = budget
     return try decoder.configuration.policy(options, context: context, layout: cachePool.layout)
@@ -152,8 +157,9 @@ public final class Engine {
         return .capped(
           window: window, shift: shift,
           try budget.cap(window: window, context: context, heads: shape.layers * shape.kvHeads, layout: layout))
-      case .budgeted, .quest:
+      case .budgeted, .quest, .triAttention:
         var options = Options()
+        if case .triAttention(_, let calibration) = policy { options.calibration = calibration }
         options.policy = PolicyName(rawValue: policy.name)
         options.budget = budget
         return try shape.policy(options, context: context, layout: layout)

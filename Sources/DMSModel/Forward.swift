@@ -216,12 +216,13 @@ extension Engine {
     switch call {
     case .prefill(let cache):
       guard cache.settles else { return }
-      try cache.settle(layer: layer, tokens: rows, queries: workspace.queries.base, with: policyScratch)
+      try cache.settle(
+        layer: layer, tokens: rows, queries: workspace.queries.base, isPrompt: true, with: policyScratch)
     case .decode(let caches):
       let width = decoder.configuration.heads * decoder.configuration.headDim
       for (row, cache) in caches.enumerated() where cache.settles {
         try cache.settle(
-          layer: layer, tokens: 1, queries: workspace.queries.base + row * width, with: policyScratch)
+          layer: layer, tokens: 1, queries: workspace.queries.base + row * width, isPrompt: false, with: policyScratch)
       }
     }
   }
@@ -234,7 +235,9 @@ extension Engine {
     pool.run(tasks: kvHeads, shares: headShares, stored(cache.layout, row: 0, tokens: rows))
     if cache.selects { cache.noteStored(layer: layer, tokens: rows, with: policyScratch) }
     if cache.settles {
-      try cache.settle(layer: layer, tokens: rows, queries: workspace.queries.base, with: policyScratch)
+      // No prompt: it is there to be forgotten.
+      try cache.settle(
+        layer: layer, tokens: rows, queries: workspace.queries.base, isPrompt: false, with: policyScratch)
     }
   }
 

@@ -31,7 +31,19 @@ extension ModelConfiguration {
         layers: layers, kvHeads: kvHeads, group: heads / kvHeads, headDim: headDim, capacity: context)
       if let budget { return .budgeted(BudgetedPolicy(kind, cap: try budget.cap(for: kind, shape, layout: layout))) }
     }
-    if name == .quest { return .quest(try reads(budget)) }
+    if name == .quest { return .quest(try tokens(budget, for: .quest, because: "it keeps every token")) }
+    if name == .triAttention {
+      let cap = try tokens(budget, for: .triAttention, because: "it keeps a whole prompt")
+      guard let calibration = options.calibration else {
+        throw InputError(
+          "triattention needs to know the model's queries",
+          remedy: "make a calibration: dms calibrate MODEL --text FILE")
+      }
+      guard calibration.shape == (layers, heads, headDim) else {
+        throw InputError("the calibration is of another model", remedy: "make one for this model: dms calibrate")
+      }
+      return .triAttention(cap, calibration)
+    }
     let undecided = slides ? EvictionPolicy.sliding(windows: layerAttention.map(\.window)) : .keepAll
     if name == .dense {
       guard budget == nil else {
@@ -74,24 +86,24 @@ extension ModelConfiguration {
     return (drawn.window, dms?.shift ?? 0)
   }
 
-  /// What a budget means where memory is not saved.
-  private func reads(_ budget: CacheBudget?) throws -> TokenCap {
-    try require(budget, for: .quest)
+  /// What a budget means where memory has no bound.
+  ///
+  /// - Parameter reason: why bytes cannot bound it.
+  private func tokens(_ budget: CacheBudget?, for name: PolicyName, because reason: String) throws -> TokenCap {
+    try require(budget, for: name)
+    let least = name.leastUnboundedTokens ?? 1
     switch budget {
     case .bytes?, nil:
       throw InputError(
-        "quest saves reads and keeps every token: bytes cannot bound it",
-        remedy: "give what a query reads as a ratio (8x) or tokens (1024)")
+        "bytes cannot bound \(name.rawValue): \(reason)", remedy: "give a budget as a ratio (8x) or tokens (1024)")
     case .tokens(let tokens)?:
-      guard tokens >= KVLayout.slotsPerPage else {
-        throw InputError(
-          "quest reads pages of \(KVLayout.slotsPerPage) tokens, and \(tokens) are less",
-          remedy: "use at least \(KVLayout.slotsPerPage)")
+      guard tokens >= least else {
+        throw InputError("\(name.rawValue) cannot work with \(tokens) tokens", remedy: "use at least \(least)")
       }
       return .tokens(tokens)
     case .ratio(let ratio)?:
       guard ratio >= 1, ratio.isFinite else {
-        throw InputError("reads cannot be held to a ratio of \(ratio)", remedy: "use 1 or more")
+        throw InputError("\(name.rawValue) cannot be held to a ratio of \(ratio)", remedy: "use 1 or more")
       }
       return .ratio(ratio)
     }

@@ -81,7 +81,7 @@ struct PolicyRun {
   }
 
   /// Reads the next tokens in one call.
-  mutating func read(_ count: Int) throws {
+  mutating func read(_ count: Int, isPrompt: Bool = false) throws {
     let tokens = cache.tokensSeen..<cache.tokensSeen + count
     let (queries, keys, values) = (
       Array(text.queries[tokens].joined()), Array(text.keys[tokens].joined()), Array(text.values[tokens].joined())
@@ -102,7 +102,9 @@ struct PolicyRun {
           let store = SlotAssignment.Store(
             assignment, layout: cache.layout, keys: keys, values: values, tokens: count, kvHeads: Self.kvHeads)
           for kvHead in 0..<Self.kvHeads { store.run(task: kvHead, worker: 0) }
-          if cache.settles { try cache.settle(layer: 0, tokens: count, queries: queries, with: scratch) }
+          if cache.settles {
+            try cache.settle(layer: 0, tokens: count, queries: queries, isPrompt: isPrompt, with: scratch)
+          }
         }
       }
     }

@@ -9,7 +9,7 @@ import Testing
 struct PolicyCommandTests {
   private let model = models + "/tiny-cr8"
   private let dense = models + "/tiny-dense"
-  private static let names = PolicyName.allCases.filter { $0 != .dense && $0 != .dms }
+  private static let names = PolicyName.allCases.filter { $0.budgeted != nil || $0 == .quest }
   private static let text = String(repeating: "the key of the box is 41, the key of the door is 7. ", count: 12)
 
   private func object(_ outcome: Outcome) throws -> [String: Any] {
@@ -76,16 +76,38 @@ struct PolicyCommandTests {
   }
 
   @Test func aBenchmarkHasARowForEachPolicy() throws {
-    let names = PolicyName.allCases.filter { $0 != .dms }.map(\.rawValue).joined(separator: ",")
+    let names = PolicyName.allCases.filter { $0 != .dms && $0 != .triAttention }.map(\.rawValue).joined(separator: ",")
     let report = try object(
       dms(
         "bench", dense, "--policy", names, "--budget", "80", "--depth", "400", "--prompt", "0", "--generate", "2",
         "--repetitions", "1", "--chains", "2", "--json"))
     let results = try #require(report["results"] as? [[String: Any]])
-    #expect(results.count == PolicyName.allCases.count - 1)
+    #expect(results.count == PolicyName.allCases.count - 2)
     for result in results {
       let live = try #require(result["live_tokens"] as? Double)
       if ["dense", "quest"].contains(result["policy"] as? String) { #expect(live > 400) } else { #expect(live < 208) }
+    }
+  }
+
+  @Test func aCalibrationServesItsModelOnly() throws {
+    try withFolder { folder in
+      try write(Self.text, folder + "/text")
+      let made = try dms("calibrate", dense, "--text", folder + "/text", "--output", folder + "/queries")
+      #expect(made.code == 0 && made.output.isEmpty, "\(made.errors)")
+      let options = ["--policy", "triattention", "--budget", "140", "--calibration", folder + "/queries"]
+      let run = try object(
+        dms(["run", dense, "12 and 30 make", "--raw", "--max-tokens", "400", "--json"] + options))
+      let (seen, live) = (try #require(run["tokens_seen"] as? Double), try #require(run["live_tokens"] as? Double))
+      // A text may end by itself.
+      #expect(seen < 256 ? live == seen : live < 140 + 128)
+      try expectFailure(dms(["run", model, "hi"] + options), "another model")
+      try expectFailure(dms("run", dense, "hi", "--policy", "triattention", "--budget", "140"), "no calibration")
+      try write("{}", folder + "/none")
+      try expectFailure(
+        dms("run", dense, "hi", "--policy", "triattention", "--budget", "140", "--calibration", folder + "/none"),
+        "no file")
+      #expect(try dms("run", dense, "hi", "--calibration", folder + "/queries").code == 2)
+      #expect(try dms("calibrate", dense).code == 2)
     }
   }
 

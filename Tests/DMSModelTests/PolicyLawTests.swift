@@ -8,7 +8,7 @@ import DMSPlatform
 import Testing
 
 struct PolicyLawTests {
-  private static let names = PolicyName.allCases.filter { $0 != .dense && $0 != .dms }
+  private static let names = PolicyName.allCases.filter { $0.budgeted != nil || $0 == .quest }
 
   private func decoder(_ name: String = "qwen3") throws -> Decoder {
     try #require(Fixture.all.first { $0.name == name }).decoder()
@@ -155,8 +155,9 @@ struct PolicyLawTests {
     let decoder = try decoder()
     for (name, budget, part) in [
       (.tova, nil, "needs a budget"), (.quest, nil, "needs a budget"), (.quest, .bytes(1 << 20), "keeps every token"),
-      (.quest, .tokens(15), "pages of 16"), (.dense, .tokens(100), "keeps every token"),
+      (.quest, .tokens(15), "at least 16"), (.dense, .tokens(100), "keeps every token"),
       (.dms, nil, "not taught to forget"), (.tova, .tokens(0), "too small"), (.h2o, .bytes(10), "too small"),
+      (.triAttention, .tokens(200), "queries"), (.triAttention, .bytes(1 << 20), "whole prompt"),
       (.h2o, .ratio(0.5), "ratio"), (.quest, .ratio(0.5), "ratio"),
     ] as [(PolicyName, CacheBudget?, String)] {
       let error = #expect(throws: InputError.self) { try engine(decoder, name, budget) }

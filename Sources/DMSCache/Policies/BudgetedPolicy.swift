@@ -44,10 +44,7 @@ public struct BudgetedPolicy: Sendable, Equatable {
   }
 
   func keeper(_ shape: CacheShape, saved: SavedPolicy?) throws -> any CachePolicy {
-    guard shape.capacity <= SlotFloats.mostPositions else {
-      throw InputError(
-        "\(kind.rawValue) counts positions up to \(SlotFloats.mostPositions)", remedy: "use a smaller --context")
-    }
+    try SlotFloats.requirePositions(shape.capacity, for: kind.rawValue)
     switch kind {
     case .window:
       let policy = try WindowWithSinks(cap: cap, layers: shape.layers, capacity: shape.capacity)
