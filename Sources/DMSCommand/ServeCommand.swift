@@ -64,6 +64,8 @@ struct ServeCommand: ParsableCommand {
   }
 
   mutating func run() throws {
+    // What is no model is said before anything listens.
+    _ = try engineOptions.source(model)
     var options = ServerOptions()
     (options.host, options.port, options.isLenient) = (host, port, lenient)
     options.grace = .seconds(grace)
