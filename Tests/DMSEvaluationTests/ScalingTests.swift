@@ -194,6 +194,31 @@ struct ScalingTests {
     }
   }
 
+  @Test(arguments: [
+    ("cache_bytes", "1e300"), ("cache_bytes", "-1"), ("tokens_read", "-1"), ("right", "7"), ("chains", "0"),
+    ("max_tokens", "-1"), ("problems", "9223372036854775807"), ("seconds", "1e18"), ("ratio", "-3"),
+  ])
+  func numbersThatNoReportHasAreRefused(key: String, number: String) throws {
+    let text = try ScalingReport([run(chains: [1, 2, 4], answers())]).json.text
+    let path = FileManager.default.temporaryDirectory.appending(path: "dms-\(UUID().uuidString).json").path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let damaged = text.replacing(try Regex("\"\(key)\": [-+.0-9e]+"), with: "\"\(key)\": \(number)")
+    try #require(damaged != text)
+    try damaged.write(toFile: path, atomically: true, encoding: .utf8)
+    #expect(throws: InputError.self) { try ScalingReport(file: path) }
+  }
+
+  @Test func costsOfNothingAreStillAPicture() throws {
+    let text = try ScalingReport([run(chains: [1, 2, 4], answers())]).json.text
+    let path = FileManager.default.temporaryDirectory.appending(path: "dms-\(UUID().uuidString).json").path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let costs = try Regex("\"(tokens_read|peak_tokens|cache_bytes|seconds)\": [-+.0-9e]+")
+    try text.replacing(costs) { "\"\($0.output[1].substring ?? "")\": 0" }
+      .write(toFile: path, atomically: true, encoding: .utf8)
+    let report = try ScalingReport(file: path)
+    for cost in ScalingCost.allCases { #expect(!report.svg(cost, of: "sums").contains("nan")) }
+  }
+
   @Test func aPictureIsLegibleInTheDark() throws {
     let svg = try ScalingReport([run(chains: [1, 2, 4], answers())]).svg(.reads, of: "sums")
     let style = try #require(svg.firstMatch(of: /<style>@media \(prefers-color-scheme:dark\)\{(.*)\}<\/style>/)).1

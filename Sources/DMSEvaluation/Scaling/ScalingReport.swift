@@ -219,18 +219,27 @@ extension ScalingPoint {
 
   /// - Returns: `nil` for what is no point of a report.
   fileprivate init?(_ json: JSON) {
-    func number(_ key: String) -> Double? { json[key]?.double.flatMap { $0.isFinite ? $0 : nil } }
+    // Files come from outside: a number beyond these is none of a report's, and no integer or picture could hold it.
+    func number(_ key: String, _ range: ClosedRange<Double> = 0...1e15) -> Double? {
+      json[key]?.double.flatMap { range.contains($0) ? $0 : nil }
+    }
+    func count(_ key: String, from least: Int) -> Int? {
+      json[key]?.integer.flatMap { (least...1_000_000_000).contains($0) ? $0 : nil }
+    }
     guard let group = json["group"]?.string, let line = json["line"]?.string, let model = json["model"]?.string,
-      let chains = json["chains"]?.integer, let tokens = json["max_tokens"]?.integer, let ratio = number("ratio"),
-      let measured = number("compression_ratio"), let problems = json["problems"]?.integer, let right = number("right"),
-      let low = number("right_low"), let high = number("right_high"), let reads = number("tokens_read"),
+      let chains = count("chains", from: 1), let tokens = count("max_tokens", from: 0), let ratio = number("ratio"),
+      let measured = number("compression_ratio"), let problems = count("problems", from: 0),
+      let right = number("right", 0...1), let low = number("right_low", -1...2),
+      let high = number("right_high", -1...2), let reads = number("tokens_read"),
       let peak = number("peak_tokens"), let bytes = number("cache_bytes"), let seconds = number("seconds")
     else { return nil }
     self.init()
     (self.group, self.line, self.model) = (group, line, model)
     (self.chains, self.tokens, self.problems) = (chains, tokens, problems)
     (self.ratio, measuredRatio, self.right) = (ratio, measured, Interval(right, low, high))
-    if let value = number("difference"), let low = number("difference_low"), let high = number("difference_high") {
+    if let value = number("difference", -1...1), let low = number("difference_low", -2...2),
+      let high = number("difference_high", -2...2)
+    {
       difference = Interval(value, low, high)
     }
     (agreement, generated) = (number("agreement") ?? 0, number("generated_tokens") ?? 0)
