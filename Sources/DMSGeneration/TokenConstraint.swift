@@ -23,8 +23,12 @@ extension TokenConstraint {
     return !bytes.isEmpty && allows(bytes)
   }
 
-  /// For each token whether it may come next. Cost: asks of every token of the vocabulary.
+  /// For each token whether it may come next. Cost: asks of every first byte, and of the tokens that begin with one that may come.
   func allowed(_ tokenizer: Tokenizer, vocabulary: Int, _ eosIDs: Set<Int>) -> [Bool] {
-    (0..<vocabulary).map { allows($0, tokenizer, eosIDs) }
+    let begins = (0..<256).map { allows([UInt8($0)]) }
+    return (0..<vocabulary).map { id in
+      if !eosIDs.contains(id), let first = tokenizer.bytes(of: id).first, !begins[Int(first)] { return false }
+      return allows(id, tokenizer, eosIDs)
+    }
   }
 }

@@ -86,14 +86,13 @@ struct JSONConstraint: TokenConstraint {
     return [.zero, .digits, .fraction, .power].contains(state)
   }
 
+  private static func keep(_ stack: Stack, _ next: inout [Stack]) { if !next.contains(stack) { next.append(stack) } }
+
   /// Adds what a stack becomes with a byte to `next`; nothing, where the byte does not fit.
   private func step(_ stack: Stack, _ byte: UInt8, _ next: inout [Stack]) {
     guard let top = stack.last else { return }
     let below = Array(stack.dropLast())
-    func keep(_ frames: Frame...) {
-      let stack = below + frames
-      if !next.contains(stack) { next.append(stack) }
-    }
+    func keep(_ frames: Frame...) { Self.keep(below + frames, &next) }
     switch top {
     case .value(let node):
       if Self.isSpace(byte) { keep(top) } else { begin(node, byte, below, &next) }
@@ -147,10 +146,7 @@ struct JSONConstraint: TokenConstraint {
 
   /// The first byte of a value.
   private func begin(_ node: Int, _ byte: UInt8, _ below: Stack, _ next: inout [Stack]) {
-    func keep(_ frames: Frame...) {
-      let stack = below + frames
-      if !next.contains(stack) { next.append(stack) }
-    }
+    func keep(_ frames: Frame...) { Self.keep(below + frames, &next) }
     switch schema.nodes[node] {
     case .any:
       let texts = ["true", "false", "null"].map { Array($0.utf8) }
@@ -175,10 +171,7 @@ struct JSONConstraint: TokenConstraint {
   }
 
   private func stepObject(_ top: Frame, _ byte: UInt8, _ below: Stack, _ next: inout [Stack]) {
-    func keep(_ frames: Frame...) {
-      let stack = below + frames
-      if !next.contains(stack) { next.append(stack) }
-    }
+    func keep(_ frames: Frame...) { Self.keep(below + frames, &next) }
     let (node, first, isFirst, isAfterComma): (Int, Int, Bool, Bool)
     switch top {
     case .members(let place, let member, let begins):
@@ -209,10 +202,7 @@ struct JSONConstraint: TokenConstraint {
   }
 
   private func stepArray(_ top: Frame, _ byte: UInt8, _ below: Stack, _ next: inout [Stack]) {
-    func keep(_ frames: Frame...) {
-      let stack = below + frames
-      if !next.contains(stack) { next.append(stack) }
-    }
+    func keep(_ frames: Frame...) { Self.keep(below + frames, &next) }
     let (node, count, isAfterComma): (Int, Int, Bool)
     switch top {
     case .elements(let place, let seen): (node, count, isAfterComma) = (place, seen, false)

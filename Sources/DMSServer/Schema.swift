@@ -33,7 +33,10 @@ struct Schema: Sendable {
   /// Definitions by their path, so that they may refer to themselves.
   private var known: [String: Int] = [:]
   private let document: JSON
+  /// Of what is being compiled.
+  private var depth = 0
   private static let mostNodes = 10_000
+  private static let deepest = 128
   private static let annotations: Set<String> = [
     "title", "description", "default", "examples", "$schema", "$id", "$defs", "definitions", "$comment", "deprecated",
     "readOnly", "writeOnly", "strict",
@@ -50,6 +53,22 @@ struct Schema: Sendable {
   init(_ json: JSON) throws {
     document = json
     root = try compile(json, at: "schema")
+    try flatten()
+  }
+
+  /// Choices of choices become the values that they come to, each once. One that leads back to itself adds none: what follows a
+  /// choice never turns in circles, and never takes more steps than there are nodes.
+  private mutating func flatten() throws {
+    for place in nodes.indices {
+      guard case .oneOf = nodes[place] else { continue }
+      var (open, seen, values) = ([place], Set<Int>(), [Int]())
+      while let next = open.popLast() {
+        guard seen.insert(next).inserted else { continue }
+        if case .oneOf(let places) = nodes[next] { open += places.reversed() } else { values.append(next) }
+      }
+      guard !values.isEmpty else { throw refused("a choice without values") }
+      nodes[place] = .oneOf(values)
+    }
   }
 
   private mutating func add(_ node: Node) throws -> Int {
@@ -61,6 +80,9 @@ struct Schema: Sendable {
   private func refused(_ what: String) -> APIError { .invalid("\(what) cannot be promised", "response_format") }
 
   private mutating func compile(_ json: JSON, at path: String) throws -> Int {
+    depth += 1
+    defer { depth -= 1 }
+    guard depth <= Self.deepest else { throw APIError.invalid("\(path) nests too deep", "response_format") }
     if json == .bool(true) { return 0 }
     guard let object = json.object else { throw APIError.invalid("\(path) must be an object", "response_format") }
     var rest = Set(object.keys).subtracting(Self.annotations)
@@ -68,6 +90,7 @@ struct Schema: Sendable {
       rest.remove(name)
       return object[name]
     }
+    if let list = object["enum"], list.array == nil { throw refused("\(path).enum that is no list") }
     let node: Int
     if let reference = take("$ref") {
       node = try self.reference(reference.string ?? "", at: path)
@@ -83,8 +106,7 @@ struct Schema: Sendable {
       node = try add(.oneOf(places))
     } else {
       var places: [Int] = []
-      let types = take("type")
-      let names = types?.array?.compactMap(\.string) ?? types?.string.map { [$0] }
+      let names = take("type").map { ($0.array ?? [$0]).map { $0.string ?? $0.line } }
       let implied = object["properties"] != nil ? ["object"] : object["items"] != nil ? ["array"] : nil
       guard let names = names ?? implied else {
         guard rest.isEmpty else { throw refused("\(path).\(rest.sorted()[0])") }
@@ -124,7 +146,7 @@ struct Schema: Sendable {
       return try add(.array(items, least...most))
     case "object":
       rest.subtract(["properties", "required", "additionalProperties"])
-      let required = object["required"]?.array?.compactMap(\.string) ?? []
+      let required = Set(object["required"]?.array?.compactMap(\.string) ?? [])
       let properties = object["properties"]?.object ?? JSONObject()
       var members: [Member] = []
       for (name, schema) in properties.members {
@@ -132,7 +154,7 @@ struct Schema: Sendable {
         members.append(
           Member(name: Array(JSON.string(name).line.utf8), node: node, isRequired: required.contains(name)))
       }
-      for name in required where properties[name] == nil {
+      if let name = required.filter({ properties[$0] == nil }).min() {
         throw refused("\(path).required of \(name), which is no property")
       }
       // Names that nobody described come only where no others are: two of one name would be no object.
@@ -161,9 +183,7 @@ struct Schema: Sendable {
     // Its place is known before it is compiled: it may refer to itself.
     let place = try add(.any)
     known[text] = place
-    let compiled = try compile(target, at: text)
-    guard compiled != place else { throw refused("\(path).$ref to itself") }
-    nodes[place] = .oneOf([compiled])
+    nodes[place] = .oneOf([try compile(target, at: text)])
     return place
   }
 }

@@ -18,6 +18,9 @@ private let schemas: [String] = [
   ##"{"type":"object","properties":{"kind":{"const":"leaf"},"next":{"anyOf":[{"$ref":"#"},{"type":"null"}]}},"required":["kind","next"]}"##,
   ##"{"$ref":"#/$defs/pair","$defs":{"pair":{"type":"object","properties":{"é\"":{"type":"boolean"},"b":{"type":["string","null"]}},"required":["é\"","b"]}}}"##,
   #"{"type":"object","additionalProperties":{"type":"integer"}}"#,
+  // Choices that lead back to themselves, and to each other; the last of each, since the twin goes through them in their order.
+  ##"{"anyOf":[{"type":"null"},{"$ref":"#"}]}"##,
+  ##"{"anyOf":[{"const":1},{"$ref":"#/$defs/a"}],"$defs":{"a":{"anyOf":[{"const":2},{"$ref":"#/$defs/b"}]},"b":{"anyOf":[{"const":3},{"$ref":"#/$defs/a"}]}}}"##,
 ]
 
 /// Whether a value is one of a schema: the plain twin, on whole values.
@@ -53,6 +56,17 @@ private func isValid(_ value: JSON, _ schema: JSON, _ root: JSON) -> Bool {
 }
 
 struct SchemaTests {
+  /// Definitions of which each one refers to the next.
+  private static func chain(of count: Int, _ link: (Int) -> String) -> String {
+    let definitions = (0..<count).map { "\"a\($0)\":\(link($0 + 1))" } + ["\"a\(count)\":{\"type\":\"null\"}"]
+    return "{\"$ref\":\"#/$defs/a0\",\"$defs\":{\(definitions.joined(separator: ","))}}"
+  }
+
+  @Test func choicesOfChoicesAreChosenFromOnce() throws {
+    let schema = Self.chain(of: 60) { ##"{"anyOf":[{"$ref":"#/$defs/a\##($0)"},{"$ref":"#/$defs/a\##($0)"}]}"## }
+    #expect(try accepts(schema, "null") && !accepts(schema, "nul"))
+  }
+
   private func accepts(_ schema: String, _ text: String, insideThinking: Bool = false) throws -> Bool {
     var constraint = JSONConstraint(try Schema(JSON(parsing: schema)), insideThinking: insideThinking)
     for byte in text.utf8 {
@@ -66,6 +80,7 @@ struct SchemaTests {
     let json = try JSON(parsing: text)
     let schema = try Schema(json)
     var random = Numbers(state: 7)
+    var complete = 0
     for _ in 0..<20 {
       var constraint = JSONConstraint(schema, insideThinking: false)
       var bytes: [UInt8] = []
@@ -83,7 +98,9 @@ struct SchemaTests {
       let said = try #require(String(validating: bytes, as: UTF8.self))
       let value = try JSON(parsing: said)
       #expect(isValid(value, json, json), "\(said)")
+      complete += 1
     }
+    #expect(complete > 0)
   }
 
   @Test func valuesAreAcceptedAndOthersAreNot() throws {
@@ -111,26 +128,43 @@ struct SchemaTests {
     ##"{"enum":[]}"##,
     #"{"allOf":[{"type":"string"}]}"#, #"{"oneOf":[{"type":"string"}]}"#, #"{"type":"integer","enum":["a"]}"#,
     #"{"type":"array","minItems":3,"maxItems":2}"#, #"{"type":"string","maxLength":3}"#,
+    #"{"type":[]}"#, #"{"type":7}"#, #"{"type":"string","enum":"a"}"#, ##"{"$ref":"#"}"##,
+    ##"{"anyOf":[{"$ref":"#/$defs/a"}],"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"$ref":"#/$defs/a"}}}"##,
+    SchemaTests.chain(of: 10_000) { ##"{"$ref":"#/$defs/a\##($0)"}"## },
   ]) func whatCannotBePromisedIsRefused(text: String) {
     #expect(throws: APIError.self) { try Schema(JSON(parsing: text)) }
   }
 
   @Test(arguments: [0.0, 1.5]) func aModelSaysAValueWhateverItWouldRatherSay(temperature: Double) async throws {
-    let schema = try JSON(parsing: schemas[1])
+    // Without texts: nothing in it goes on without end.
+    let bounded = try JSON(
+      parsing:
+        #"{"type":"object","properties":{"found":{"type":"boolean"},"place":{"enum":[1,22,333]},"rest":{"type":"array","items":{"type":"null"},"maxItems":3}},"required":["found","place"],"additionalProperties":false}"#
+    )
     try await withServer { client in
-      for (index, format) in [
-        JSON.object(["type": "json_object"]),
-        .object(["type": "json_schema", "json_schema": .object(["name": "person", "strict": true, "schema": schema])]),
-      ].enumerated() {
-        // No thinking: a tag that closes it at once.
+      for (format, schema) in [
+        (JSON.object(["type": "json_object"]), Schema()),
+        (
+          .object(["type": "json_schema", "json_schema": .object(["name": "x", "strict": true, "schema": bounded])]),
+          try Schema(bounded)
+        ),
+      ] {
+        // What ends its thinking (616) is what it would say first, and ever again.
         let reply = try await client.chat(
           "What is fox2?",
-          ["response_format": format, "temperature": .number(temperature), "max_tokens": 400, "seed": 3])
+          [
+            "response_format": format, "temperature": .number(temperature), "max_tokens": 700, "seed": 3,
+            "logit_bias": .object(["616": 100]),
+          ])
         #expect(reply.status == 200, "\(reply.body)")
         let choice = reply.json["choices"]?.array?.first
-        guard choice?["finish_reason"] == "stop" else { continue }
-        let value = try JSON(parsing: choice?["message"]?["content"]?.string ?? "")
-        #expect(isValid(value, index == 0 ? .object(["type": "object"]) : schema, schema))
+        let content = choice?["message"]?["content"]?.string ?? ""
+        // The beginning of a value at least.
+        let form = JSONConstraint(schema, insideThinking: false)
+        #expect(!content.isEmpty && form.allows(Array(content.utf8)), "\(content)")
+        guard format["type"] == "json_schema" else { continue }
+        #expect(choice?["finish_reason"] == "stop")
+        #expect(isValid(try JSON(parsing: content), bounded, bounded))
       }
       let refused = try await client.chat("x", ["response_format": .object(["type": "xml"])])
       #expect(refused.status == 400)
