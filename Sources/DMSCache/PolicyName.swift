@@ -65,6 +65,16 @@ extension EvictionPolicy {
     }
   }
 
+  /// Whether every token stays, whatever a query reads of them.
+  package var keepsAll: Bool {
+    switch self {
+    case .keepAll, .quest: true
+    case .sliding(let windows): windows.allSatisfy { $0 == nil }
+    case .drawn(_, let policy): policy.keepsAll
+    case .delayed, .capped, .budgeted, .triAttention: false
+    }
+  }
+
   /// Whether what stays depends on how a prompt is divided into calls, beyond rounding.
   public var dependsOnCalls: Bool {
     switch self {

@@ -191,20 +191,25 @@ public final class SequenceCache {
   /// Tokens that a head still has.
   public func liveTokens(layer: Int, kvHead: Int) -> Int { slots.slots[layer * kvHeads + kvHead] }
 
+  /// Live tokens, the mean over heads; at once.
+  package var liveTokens: Double { Double(liveSlots) / Double(slots.heads) }
+
+  /// Tokens that decode steps have read, the mean over heads; at once.
+  package var tokensRead: Double { Double(keysRead) / Double(slots.heads) }
+
   /// The sequence's account. Cost: a pass over the page tables.
   public var ledger: Ledger {
     let heads = Double(slots.heads)
-    let live = (0..<slots.heads).reduce(0) { $0 + slots.slots[$1] }
     let tables = slots.tableBytes + keeper.needs.bytes
     var ledger = Ledger()
     ledger.tokensSeen = tokensSeen
-    ledger.liveTokens = Double(live) / heads
+    ledger.liveTokens = liveTokens
     ledger.bytesHeld = slots.referencedPages * layout.pageBytes + tables
     ledger.bytesPrivate = slots.privatePages * layout.pageBytes + tables
-    ledger.bytesLive = live * layout.slotBytes
+    ledger.bytesLive = liveSlots * layout.slotBytes
     ledger.bytesDense = tokensSeen * slots.heads * layout.slotBytes
     ledger.bytesReserved = slots.pool.bytesReserved
-    ledger.tokensRead = Double(keysRead) / heads
+    ledger.tokensRead = tokensRead
     ledger.peakTokens = Double(peakSlots) / heads
     return ledger
   }

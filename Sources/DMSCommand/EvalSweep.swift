@@ -195,7 +195,7 @@ struct EvalSweep {
 
   /// What a batch of the longest sequences takes that keep every token. Those that forget take less; how much is theirs to say.
   private func requireMemory(_ engine: Engine, _ model: LanguageModel) throws {
-    guard engine.policy == .keepAll else { return }
+    guard engine.policy.keepsAll else { return }
     let shape = model.decoder.configuration
     let slot = KVLayout(headDim: shape.headDim, type: engine.kvType).slotBytes
     try MemoryLimits.require(

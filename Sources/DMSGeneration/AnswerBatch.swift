@@ -106,9 +106,9 @@ extension LanguageModel {
     var step = BatchStep()
     for chain in goOn {
       step.tokens += chain.tokens
-      step.reads += chain.cache.ledger.tokensRead
+      step.reads += chain.cache.tokensRead
     }
-    for chain in all { step.liveTokens += chain.cache.ledger.liveTokens }
+    for chain in all { step.liveTokens += chain.cache.liveTokens }
     (step.sequences, step.bytes) = (goOn.count, engine.cacheBytesHeld)
     return step
   }

@@ -183,12 +183,3 @@ final class ScheduledSequence {
     return reason
   }
 }
-
-extension SequenceCache {
-  /// Live tokens, the mean over heads. Cost: a number per head, where the ledger looks at every page.
-  func meanLive(layers: Int, kvHeads: Int) -> Double {
-    var sum = 0
-    for layer in 0..<layers { for head in 0..<kvHeads { sum += liveTokens(layer: layer, kvHead: head) } }
-    return Double(sum) / Double(layers * kvHeads)
-  }
-}

@@ -25,7 +25,7 @@ import Synchronization
 /// later: its prompt in the same chunks, its answer token by token, so that it goes on as if nothing had been.
 ///
 /// What sequences have in common is read once: up to a multiple of the chunk, where it changes no bit; and a conversation goes on
-/// from the end of its last answer, as a `Session` would.
+/// from the end of its last answer, as a `Session` would, unless what its policy keeps depends on the calls.
 public final class Scheduler: Sendable {
   /// Bounds.
   public struct Options: Sendable {
@@ -188,7 +188,7 @@ public final class Scheduler: Sendable {
 
     /// What a prompt needs at the very least: all of it, if nothing is forgotten; else a chunk's room.
     func leastBytes(_ tokens: Int, policy: EvictionPolicy) -> Int {
-      let tokens = policy == .keepAll ? tokens : min(tokens, chunk)
+      let tokens = policy.keepsAll ? tokens : min(tokens, chunk)
       let size = KVLayout.slotsPerPage
       return (tokens + size - 1) / size * bytesPerPages
     }

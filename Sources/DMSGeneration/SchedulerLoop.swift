@@ -122,12 +122,7 @@ final class SchedulerLoop {
   }
 
   private func note(_ sequence: ScheduledSequence) {
-    if let cache = sequence.cache { forecast.note(cache.policy, seen: cache.tokensSeen, live: live(cache)) }
-  }
-
-  private func live(_ cache: SequenceCache) -> Double {
-    let shape = engine.decoder.configuration
-    return cache.meanLive(layers: shape.layers, kvHeads: shape.kvHeads)
+    if let cache = sequence.cache { forecast.note(cache.policy, seen: cache.tokensSeen, live: cache.liveTokens) }
   }
 
   // MARK: Beginning
@@ -239,12 +234,15 @@ final class SchedulerLoop {
   private func keep(_ sequence: ScheduledSequence, _ cache: SequenceCache) {
     guard mostPrefixBytes > 0, cache.isWhole else { return }
     let count = cache.tokensSeen
-    prefixes.insert(sequence.target[..<count], cache.policy, cache, decoded: sequence.history(count))
+    let history = sequence.history(count)
+    // Where what stays depends on the calls, only what all would have read in the same ones is shared.
+    guard history.isEmpty || !cache.policy.dependsOnCalls else { return }
+    prefixes.insert(sequence.target[..<count], cache.policy, cache, decoded: history)
   }
 
   /// Keeps to the bound on what is kept: pages that no running sequence has for itself.
   private func trimPrefixes() {
-    guard prefixes.count > 0 else { return }
+    guard prefixes.count > 0, engine.cacheBytesHeld > mostPrefixBytes else { return }
     let running = running.reduce(0) { $0 + ($1.cache?.ledger.bytesPrivate ?? 0) }
     while engine.cacheBytesHeld - running > mostPrefixBytes, prefixes.removeOldest() {}
   }
@@ -348,7 +346,7 @@ final class SchedulerLoop {
     status.waiting = waiting.count
     status.prefixes = prefixes.count
     status.tokensSeen = running.reduce(0) { $0 + $1.seen }
-    status.liveTokens = running.reduce(0) { $0 + ($1.cache.map(live) ?? 0) }
+    status.liveTokens = running.reduce(0) { $0 + ($1.cache?.liveTokens ?? 0) }
     status.bytesHeld = engine.cacheBytesHeld
     status.bytesReserved = engine.cacheBytesReserved
     board.publish(status)

@@ -14,7 +14,6 @@
 // that are there and older than the last N.
 
 import DMSKernels
-import DMSPlatform
 import DMSTensor
 
 final class RKV: CachePolicy {
@@ -62,7 +61,8 @@ final class RKV: CachePolicy {
     call.notePositions()
     recent.note(call)
     let budget = cap.tokens(seen: call.last + 1, least: settings.least)
-    guard call.live(0) >= budget + Self.interval else { return }
+    // A budget may be any number: nothing is added to it.
+    guard call.live(0) - Self.interval >= budget else { return }
     let (weights, queries) = recent.attention(call, .largest)
     for kvHead in 0..<call.kvHeads {
       let positions = call.field(.position, kvHead)
@@ -87,13 +87,8 @@ final class RKV: CachePolicy {
   var state: [UInt32] { recent.words }
 
   /// Takes a saved state over.
-  ///
-  /// - Throws: `InputError` for one of another size, or with numbers that are none.
-  func restore(_ saved: SavedPolicy) throws {
-    guard recent.restore(saved.words) else {
-      throw InputError("the saved cache does not fit: its eviction state is damaged")
-    }
-  }
+  /// - Throws: `InputError` for one that does not fit.
+  func restore(_ saved: SavedPolicy) throws { try recent.restore(saved) }
 }
 
 extension SettledCall {
