@@ -1,7 +1,7 @@
 // `dms serve`: an OpenAI-compatible server over one model.
 
 import ArgumentParser
-import DMSCache
+import DMSEvaluation
 import DMSGeneration
 import DMSModel
 import DMSPlatform
@@ -104,9 +104,7 @@ struct ServeCommand: ParsableCommand {
   }
 
   private func readKeys(_ path: String) throws -> [String] {
-    let keys = try readText(path).split(whereSeparator: \.isNewline).map { line in
-      String(line.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
-    }
+    let keys = try readText(path).split(whereSeparator: \.isNewline).map { AnswerText.trimmed(String($0)) }
     let used = keys.filter { !$0.isEmpty && !$0.hasPrefix("#") }
     guard !used.isEmpty else {
       throw InputError("there is no key", at: path, remedy: "write one a line, or leave --api-key-file out")
@@ -128,15 +126,5 @@ struct ServeCommand: ParsableCommand {
 
   private final class Outcome: Sendable {
     let error = Mutex<(any Error)?>(nil)
-  }
-}
-
-/// Bytes as they are written: 512MiB, 4GB.
-struct ByteSize: ExpressibleByArgument {
-  let bytes: Int
-
-  init?(argument: String) {
-    guard case .bytes(let bytes)? = CacheBudget(argument) else { return nil }
-    self.bytes = bytes
   }
 }

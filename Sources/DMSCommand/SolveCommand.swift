@@ -31,7 +31,7 @@ struct SolveCommand: ParsableCommand {
   var problemFile: String?
 
   @Option(help: "What all chains together may hold of keys and values at any time, as 64MB or 1GiB.")
-  var budgetMemory: MemoryBudget
+  var budgetMemory: ByteSize
 
   @Option(
     parsing: .unconditional,
@@ -123,7 +123,7 @@ struct SolveCommand: ParsableCommand {
     trial.context = min(trial.context ?? shape.context, 512)
     if case .bytes = trial.budget { trial.context = engineOptions.context }
     let engine = try Engine(model.decoder, on: machine, trial)
-    let forgets = shape.dms != nil && engine.policy != .keepAll
+    let forgets = shape.dms != nil && !engine.policy.keepsAll
     let growth = ChainPlan.Growth(
       heads: shape.layers * shape.kvHeads, pageBytes: engine.pageBytes,
       window: forgets && ratio(model) != nil ? shape.dms?.window : nil, ratio: forgets ? ratio(model) ?? 1 : 1)
@@ -218,16 +218,5 @@ struct SolveCommand: ParsableCommand {
       "top_p": .number(options.sampling.topP), "min_p": .number(options.sampling.minP),
       "seed": .exact(options.sampling.seed), "model": .object(model), "produced_by": work,
     ])
-  }
-}
-
-/// Memory as it is written: 64MB, 1GiB.
-struct MemoryBudget: ExpressibleByArgument {
-  let bytes: Int
-
-  /// Reads a number with its unit.
-  init?(argument: String) {
-    guard case .bytes(let bytes)? = CacheBudget(argument) else { return nil }
-    self.bytes = bytes
   }
 }

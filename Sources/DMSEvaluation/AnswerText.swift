@@ -1,9 +1,9 @@
 // Where an answer stands in what a model wrote.
 
 /// Where an answer stands in what a model wrote.
-enum AnswerText {
+package enum AnswerText {
   /// Without white space at both ends.
-  static func trimmed(_ text: String) -> String {
+  package static func trimmed(_ text: String) -> String {
     var text = text[...].drop(while: \.isWhitespace)
     while text.last?.isWhitespace ?? false { text.removeLast() }
     return String(text)

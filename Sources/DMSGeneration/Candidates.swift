@@ -12,7 +12,7 @@ import DMSKernels
 
 /// What may be chosen in the place of one token. Allocates nothing but the members of two groups.
 struct Candidates {
-  /// By weight or, where top-k chose them, by id; empty: all of the vocabulary.
+  /// What top-k left, in order; empty: all of the vocabulary.
   private var ids: [Int32] = []
   /// `[V]`, or of `ids`.
   private var weights: [Float] = []

@@ -56,6 +56,14 @@ public final class LanguageModel: Sendable {
 
     /// A prompt of tokens of which nothing else is known.
     public init(ids: [Int]) { self.ids = ids }
+
+    /// The tokens of a chat that a template has written out.
+    package init(ids: [Int], rendered text: String) {
+      self.ids = ids
+      var end = text[...]
+      while end.last?.isWhitespace ?? false { end.removeLast() }
+      insideThinking = end.hasSuffix("<think>")
+    }
   }
 
   /// Renders a conversation through the chat template, ready for an answer.
@@ -78,11 +86,8 @@ public final class LanguageModel: Sendable {
     // The template writes BOS itself where it wants one.
     let ids = tokenizer.encode(text, addSpecialTokens: false)
     let history = tokenizer.encode(try render(false), addSpecialTokens: false)
-    var prompt = Prompt(ids: ids)
+    var prompt = Prompt(ids: ids, rendered: text)
     prompt.stable = zip(ids, history).prefix { $0 == $1 }.count
-    var end = text[...]
-    while end.last?.isWhitespace ?? false { end.removeLast() }
-    prompt.insideThinking = end.hasSuffix("<think>")
     return prompt
   }
 }

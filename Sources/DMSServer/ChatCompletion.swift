@@ -5,7 +5,7 @@ import DMSText
 import Hummingbird
 
 /// An answer to a chat, in the making.
-struct ChatCompletion {
+struct ChatCompletion: WireAnswer {
   private let served: ServedModel
   private let delivery: Delivery
   private let id = "chatcmpl-" + hexadecimal(.random(in: 0...(.max)))

@@ -21,11 +21,7 @@ struct ChatPrompt: Sendable {
     text = try template.render(
       messages: messages, addGenerationPrompt: true, thinking: thinking, tools: tools,
       bosToken: model.tokenizer.bosToken, eosToken: model.tokenizer.eosToken)
-    var prompt = LanguageModel.Prompt(ids: served.replies.ids(text, model.tokenizer))
-    var end = text[...]
-    while end.last?.isWhitespace ?? false { end.removeLast() }
-    prompt.insideThinking = end.hasSuffix("<think>")
-    self.prompt = prompt
+    prompt = LanguageModel.Prompt(ids: served.replies.ids(text, model.tokenizer), rendered: text)
   }
 }
 
@@ -34,13 +30,15 @@ final class ReplyMemory: Sendable {
   private struct Known {
     let text: [UInt8]
     let ids: [Int]
+
+    var bytes: Int { text.count + ids.count * MemoryLayout<Int>.stride }
   }
 
   /// The one that was used last is the last.
   private let known = Mutex<[Known]>([])
   private let most: Int
-  /// Longer conversations than these are not kept.
-  private static let longest = 1 << 20
+  /// Bytes of all; longer conversations than an eighth of it are not kept.
+  private static let mostBytes = 64 << 20
 
   /// - Parameter most: conversations that are kept.
   init(most: Int = 256) { self.most = most }
@@ -48,11 +46,13 @@ final class ReplyMemory: Sendable {
   /// Keeps a conversation up to the end of an answer.
   func remember(_ text: String, _ ids: [Int]) {
     let text = Array(text.utf8)
-    guard text.count <= Self.longest else { return }
+    let one = Known(text: text, ids: ids)
+    guard one.bytes <= Self.mostBytes / 8 else { return }
     known.withLock { known in
       known.removeAll { $0.text == text }
-      known.append(Known(text: text, ids: ids))
-      if known.count > most { known.removeFirst() }
+      known.append(one)
+      var bytes = known.reduce(0) { $0 + $1.bytes }
+      while known.count > most || bytes > Self.mostBytes { bytes -= known.removeFirst().bytes }
     }
   }
 

@@ -125,14 +125,6 @@ struct Delivery {
   var includesUsage: Bool
   /// Whether events tell how far the prompt is read.
   var tellsProgress: Bool
-  /// Whether errors among the events have Anthropic's form.
-  var isAnthropic = false
-
-  /// Anthropic's way.
-  init(streams: Bool) {
-    self.streams = streams
-    (includesUsage, tellsProgress, isAnthropic) = (false, false, true)
-  }
 
   /// Reads it, and the fields that say who asks.
   init(_ fields: inout Fields, _ unknown: inout UnknownFields) throws {

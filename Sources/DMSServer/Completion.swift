@@ -5,7 +5,7 @@ import DMSGeneration
 import DMSText
 
 /// Completions in the making.
-struct Completion {
+struct Completion: WireAnswer {
   private let served: ServedModel
   private let delivery: Delivery
   private let id = "cmpl-" + hexadecimal(.random(in: 0...(.max)))

@@ -4,7 +4,7 @@ import DMSGeneration
 import DMSText
 
 /// A message in the making.
-struct Message {
+struct Message: WireAnswer {
   private let served: ServedModel
   private let request: MessagesRequest
   private let id = "msg_" + hexadecimal(.random(in: 0...(.max)))
@@ -18,7 +18,7 @@ struct Message {
   init(_ request: MessagesRequest, _ served: ServedModel) {
     self.served = served
     self.request = request
-    choice = ChatChoice(request.prompt, offersTools: request.offersTools, callsMany: true)
+    choice = ChatChoice(request.prompt, offersTools: request.offersTools, callsMany: request.callsMany)
   }
 
   private mutating func take(_ event: ScheduledAnswer.Event) -> [ChatChoice.Part] {
@@ -91,6 +91,10 @@ struct Message {
         "usage": usage,
       ]), name: "message_delta")
     try await events.send(.object(["type": "message_stop"]), name: "message_stop")
+  }
+
+  func sendFailure(_ error: APIError, to events: EventWriter) async throws {
+    try await events.send(error.anthropic, name: "error")
   }
 
   private func ping(_ events: EventWriter) async throws {

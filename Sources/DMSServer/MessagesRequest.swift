@@ -10,6 +10,8 @@ struct MessagesRequest {
   var prompt: ChatPrompt
   var streams: Bool
   var offersTools: Bool
+  /// Whether an answer may make several calls.
+  var callsMany: Bool
   /// The only stop sequence; `nil` where there are none or several, and it is not known which was met.
   var onlyStop: String?
   /// Unknown fields that were passed over.
@@ -23,9 +25,9 @@ struct MessagesRequest {
     _ = try fields.string("model")
     _ = try fields.object("metadata")
     streams = try fields.bool("stream") ?? false
-    let stops = try fields.array("stop_sequences")?.compactMap(\.string).filter { !$0.isEmpty } ?? []
-    onlyStop = stops.count == 1 ? stops.first : nil
-    let tools = try Self.tools(&fields)
+    let stops = try fields.stops("stop_sequences")
+    let (tools, callsMany) = try Self.tools(&fields, &unknown)
+    self.callsMany = callsMany
     offersTools = tools != nil
     var thinking: Bool?
     if var wish = try fields.object("thinking") {
@@ -44,6 +46,7 @@ struct MessagesRequest {
     for (index, message) in list.enumerated() { messages += try Self.messages(message, at: "messages[\(index)]") }
     var options = try fields.answerOptions(served)
     options.stops += stops
+    onlyStop = options.stops.count == 1 ? options.stops.first : nil
     guard counts || json["max_tokens"]?.integer ?? 0 > 0 else {
       throw APIError.invalid("max_tokens must be an integer, 1 or more", "max_tokens")
     }
@@ -56,15 +59,19 @@ struct MessagesRequest {
     request.policy = policy
   }
 
-  private static func tools(_ fields: inout Fields) throws -> ToolDescriptions? {
-    var offers = true
-    if let choice = fields.value("tool_choice") {
-      guard let type = choice["type"]?.string, ["auto", "none"].contains(type) else {
+  private static func tools(_ fields: inout Fields, _ unknown: inout UnknownFields) throws
+    -> (ToolDescriptions?, callsMany: Bool)
+  {
+    var (offers, callsMany) = (true, true)
+    if var choice = try fields.object("tool_choice") {
+      guard let type = try choice.string("type"), ["auto", "none"].contains(type) else {
         throw APIError.invalid("tool_choice must be auto or none: calls cannot be forced", "tool_choice")
       }
       offers = type == "auto"
+      callsMany = !(try choice.bool("disable_parallel_tool_use") ?? false)
+      unknown.add(choice)
     }
-    guard let list = try fields.array("tools"), !list.isEmpty else { return nil }
+    guard let list = try fields.array("tools"), !list.isEmpty else { return (nil, callsMany) }
     let tools = try list.enumerated().map { index, tool in
       guard let name = tool["name"], name.string != nil, let schema = tool["input_schema"] else {
         throw APIError.invalid("tools[\(index)] must have a name and an input_schema", "tools[\(index)]")
@@ -74,7 +81,7 @@ struct MessagesRequest {
       function["parameters"] = schema
       return JSON.object(["type": "function", "function": .object(function)])
     }
-    return offers ? try ToolDescriptions(.array(tools)) : nil
+    return (offers ? try ToolDescriptions(.array(tools)) : nil, callsMany)
   }
 
   private static func system(_ json: JSON?) throws -> [ChatMessage] {

@@ -9,9 +9,9 @@ struct Metrics {
 
   init(_ status: Scheduler.Status, limit: Int?) {
     counter("llamacpp:prompt_tokens_total", "Tokens of prompts that were read.", status.promptTokens)
-    counter("llamacpp:prompt_seconds_total", "Time of reading prompts.", status.readTime.seconds)
+    counter("llamacpp:prompt_seconds_total", "Time of reading prompts.", status.readTime / .seconds(1))
     counter("llamacpp:tokens_predicted_total", "Tokens of answers.", status.answerTokens)
-    counter("llamacpp:tokens_predicted_seconds_total", "Time of decode steps.", status.decodeTime.seconds)
+    counter("llamacpp:tokens_predicted_seconds_total", "Time of decode steps.", status.decodeTime / .seconds(1))
     gauge("llamacpp:requests_processing", "Requests that are read or answered.", status.running)
     gauge("llamacpp:requests_deferred", "Requests that wait.", status.waiting)
     gauge("vllm:num_requests_running", "Requests that are read or answered.", status.running)
@@ -51,9 +51,4 @@ struct Metrics {
   private mutating func add(_ name: String, _ kind: String, _ help: String, _ value: some CustomStringConvertible) {
     text += "# HELP \(name) \(help)\n# TYPE \(name) \(kind)\n\(name) \(value)\n"
   }
-}
-
-extension Duration {
-  /// Seconds with their fraction.
-  var seconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
 }

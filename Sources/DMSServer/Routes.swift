@@ -91,13 +91,9 @@ struct Routes: Sendable {
     let served = try slot.model()
     var request = request
     let wish = try ChatRequest(try await body(&request), served, isLenient: options.isLenient)
-    var completion = ChatCompletion(wish, served)
-    return try await deliver(wish.requests, served, wish.delivery, request, passedOver: wish.passedOver) { answers in
-      try await completion.whole(answers)
-    } stream: { [completion] answers, events in
-      var completion = completion
-      try await completion.stream(answers, to: events)
-    }
+    return try await deliver(
+      ChatCompletion(wish, served), of: wish.requests, served, streams: wish.delivery.streams, request,
+      passedOver: wish.passedOver)
   }
 
   @Sendable
@@ -105,13 +101,9 @@ struct Routes: Sendable {
     let served = try slot.model()
     var request = request
     let wish = try CompletionRequest(try await body(&request), served, isLenient: options.isLenient)
-    var completion = Completion(wish, served)
-    return try await deliver(wish.requests, served, wish.delivery, request, passedOver: wish.passedOver) { answers in
-      try await completion.whole(answers)
-    } stream: { [completion] answers, events in
-      var completion = completion
-      try await completion.stream(answers, to: events)
-    }
+    return try await deliver(
+      Completion(wish, served), of: wish.requests, served, streams: wish.delivery.streams, request,
+      passedOver: wish.passedOver)
   }
 
   @Sendable
@@ -119,14 +111,8 @@ struct Routes: Sendable {
     let served = try slot.model()
     var request = request
     let wish = try MessagesRequest(try await body(&request), served, isLenient: options.isLenient)
-    var message = Message(wish, served)
-    let delivery = Delivery(streams: wish.streams)
-    return try await deliver([wish.request], served, delivery, request, passedOver: wish.passedOver) { answers in
-      try await message.whole(answers)
-    } stream: { [message] answers, events in
-      var message = message
-      try await message.stream(answers, to: events)
-    }
+    return try await deliver(
+      Message(wish, served), of: [wish.request], served, streams: wish.streams, request, passedOver: wish.passedOver)
   }
 
   /// The body as JSON.
@@ -144,10 +130,9 @@ struct Routes: Sendable {
   }
 
   /// Submits requests, and answers whole or as events. A client that hangs up ends what it asked for.
-  func deliver(
-    _ requests: [Scheduler.Request], _ served: ServedModel, _ delivery: Delivery, _ request: Request,
-    passedOver: [String], whole: ([ScheduledAnswer]) async throws -> JSON,
-    stream: @escaping @Sendable ([ScheduledAnswer], EventWriter) async throws -> Void
+  private func deliver(
+    _ answer: some WireAnswer, of requests: [Scheduler.Request], _ served: ServedModel, streams: Bool,
+    _ request: Request, passedOver: [String]
   ) async throws -> Response {
     guard requests.count <= served.queue else {
       throw APIError.invalid("\(requests.count) choices are more than the \(served.queue) that may wait", "prompt")
@@ -158,9 +143,10 @@ struct Routes: Sendable {
     if !passedOver.isEmpty, let name = HTTPField.Name("X-DMS-Warning") {
       headers[name] = "unknown fields passed over: " + passedOver.map(\.inHeader).joined(separator: ", ")
     }
-    guard delivery.streams else {
+    guard streams else {
       let json = try await request.body.consumeWithInboundCloseHandler { _ in
-        try await whole(answers)
+        var answer = answer
+        return try await answer.whole(answers)
       } onInboundClosed: {
         for answer in answers { answer.cancel() }
       }
@@ -173,13 +159,9 @@ struct Routes: Sendable {
     let body = ResponseBody { writer in
       let events = EventWriter(writer)
       try await request.body.consumeWithInboundCloseHandler { _ in
-        do { try await stream(answers, events) } catch {
-          // The status is sent; what went wrong is an event.
-          if delivery.isAnthropic {
-            try await events.send(APIError(error).anthropic, name: "error")
-          } else {
-            try await events.send(APIError(error).json)
-          }
+        var answer = answer
+        do { try await answer.stream(answers, to: events) } catch {
+          try await answer.sendFailure(APIError(error), to: events)
         }
       } onInboundClosed: {
         for answer in answers { answer.cancel() }
@@ -188,6 +170,20 @@ struct Routes: Sendable {
     }
     return Response(status: .ok, headers: headers, body: body)
   }
+}
+
+/// An answer in the making, in the form of an endpoint.
+protocol WireAnswer: Sendable {
+  /// Waits for all of it.
+  mutating func whole(_ answers: [ScheduledAnswer]) async throws -> JSON
+  /// Sends it while it comes.
+  mutating func stream(_ answers: [ScheduledAnswer], to events: EventWriter) async throws
+  /// Says among the events what went wrong: the status is sent.
+  func sendFailure(_ error: APIError, to events: EventWriter) async throws
+}
+
+extension WireAnswer {
+  func sendFailure(_ error: APIError, to events: EventWriter) async throws { try await events.send(error.json) }
 }
 
 /// What is known of a request beside itself.

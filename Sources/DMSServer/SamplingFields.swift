@@ -55,15 +55,15 @@ extension Fields {
     return bias
   }
 
-  private mutating func stops() throws -> [String] {
-    switch value("stop") {
+  mutating func stops(_ name: String = "stop") throws -> [String] {
+    switch value(name) {
     case nil: return []
     case .string(let text): return text.isEmpty ? [] : [text]
     case .array(let list):
       let texts = list.compactMap(\.string).filter { !$0.isEmpty }
-      guard list.allSatisfy({ $0.string != nil }) else { return try wrong("stop", "a string or a list of strings") }
+      guard list.allSatisfy({ $0.string != nil }) else { return try wrong(name, "a string or a list of strings") }
       return texts
-    default: return try wrong("stop", "a string or a list of strings")
+    default: return try wrong(name, "a string or a list of strings")
     }
   }
 
@@ -82,7 +82,9 @@ extension Fields {
     switch name {
     case nil: return try budget.map { try served.policy(budget: $0) }
     case "dms":
-      guard served.forgets else { return try wrong("dms_cache", "dense: this model was not taught to forget") }
+      guard served.forgets else {
+        return try wrong("dms_cache", "dense, or left out: caches here do not forget by a model's decisions")
+      }
       return try budget.map { try served.policy(budget: $0) }
     case "dense":
       guard budget == nil else { return try wrong("dms_cache", "without a budget if it is dense") }

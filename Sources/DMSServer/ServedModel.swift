@@ -53,7 +53,12 @@ public struct ServedModel: Sendable {
   }
 
   /// Whether its caches forget by its own decisions.
-  var forgets: Bool { (try? budgetCap(.ratio(1))) != nil }
+  var forgets: Bool {
+    switch policy {
+    case .delayed, .capped: true
+    case .keepAll, .sliding, .drawn, .budgeted, .quest, .triAttention: false
+    }
+  }
 
   /// Keeping every token; `nil` for a model that is made to lose sight of them.
   var densePolicy: EvictionPolicy? { if case .sliding = policy { nil } else { .keepAll } }

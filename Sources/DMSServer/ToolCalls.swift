@@ -41,6 +41,8 @@ struct ToolCallSplitter {
   }
 
   private var held = ""
+  /// Bytes of it that hold no end of a call.
+  private var searched = 0
   private var isInside = false
   /// Whether a call has ended: the space between calls and after them is nobody's text.
   private var hasCalled = false
@@ -53,9 +55,13 @@ struct ToolCallSplitter {
     var parts: [Part] = []
     while true {
       let tag = isInside ? Self.closing : Self.opening
-      guard let place = held.firstRange(of: tag) else { break }
+      // What was searched before can end with a tag's beginning at most.
+      let from = held.utf8.index(held.startIndex, offsetBy: max(0, searched - tag.utf8.count))
+      searched = held.utf8.count
+      guard let place = held.utf8[from...].firstRange(of: tag.utf8) else { break }
       let before = String(held[..<place.lowerBound])
       held = String(held[place.upperBound...])
+      searched = 0
       if isInside { end(before, &parts) } else { emit(before, &parts) }
       isInside.toggle()
     }
@@ -64,6 +70,7 @@ struct ToolCallSplitter {
     let kept = (0..<Self.opening.count).reversed().first { held.hasSuffix(Self.opening.prefix($0)) } ?? 0
     let shown = String(held.dropLast(kept))
     held = String(held.suffix(kept))
+    searched = 0
     emit(shown, &parts)
     return parts
   }
@@ -76,7 +83,7 @@ struct ToolCallSplitter {
     } else {
       emit((isInside ? Self.opening : "") + held, &parts)
     }
-    (held, isInside) = ("", false)
+    (held, isInside, searched) = ("", false, 0)
     return parts
   }
 

@@ -196,6 +196,8 @@ struct CompletionTests {
   @Test func metricsArePrometheusText() async throws {
     try await withServer(ServerOptions(), Tiny.served(limit: 100 << 20)) { client in
       _ = try await client.chat("What is fox2?", ["max_tokens": 5])
+      // The answer ends a moment before the account of it is published.
+      while client.served.scheduler.status.completed < 1 { try await Task.sleep(for: .milliseconds(1)) }
       let page = try await client.get("/metrics")
       #expect(page.headers["content-type"]?.hasPrefix("text/plain; version=0.0.4") == true)
       var values: [String: Double] = [:]

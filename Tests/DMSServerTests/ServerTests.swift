@@ -128,13 +128,17 @@ struct ServerTests {
         #"{"messages":[{"role":"user","content":"Hi"}],"temperature":3,"max_tokens":900,"logit_bias":{"614":-100},"stream":\#(streams)}"#
       let request =
         "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: \(body.utf8.count)\r\n\r\n" + body
-      for _ in 0..<3 {
+      for round in 1...3 {
         let connection = try Connection(client.port)
         connection.write(request)
         if streams { _ = connection.read(10) }
-        while client.served.scheduler.status.running == 0, client.served.scheduler.status.completed == 0 {
+        // It has begun, or is over by now.
+        while true {
+          let status = client.served.scheduler.status
+          if status.running + status.completed + status.cancelled >= round { break }
           try await Task.sleep(for: .milliseconds(1))
         }
+        withExtendedLifetime(connection) {}
       }
       // The connections are closed: nobody is left, long before 900 tokens.
       while client.served.scheduler.status.running > 0 { try await Task.sleep(for: .milliseconds(1)) }

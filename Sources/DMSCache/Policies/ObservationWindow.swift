@@ -3,6 +3,7 @@
 // L layers · N queries · H query heads · D head dim
 
 import DMSKernels
+import DMSPlatform
 import DMSTensor
 
 final class ObservationWindow {
@@ -56,15 +57,14 @@ final class ObservationWindow {
   var words: [UInt32] { (0..<ring.count).map { ring.base[$0].bitPattern } }
 
   /// Takes over what `words` gave.
-  /// - Returns: whether it can be believed.
-  func restore(_ words: ArraySlice<UInt32>) -> Bool {
-    guard words.count == ring.count else { return false }
-    for (place, word) in words.enumerated() {
-      let float = Float(bitPattern: word)
-      guard float.isFinite else { return false }
-      ring.base[place] = float
+  ///
+  /// - Throws: `InputError` for another size, or numbers that are none.
+  func restore(_ saved: SavedPolicy) throws {
+    let floats = saved.words.map(Float.init(bitPattern:))
+    guard floats.count == ring.count, floats.allSatisfy(\.isFinite) else {
+      throw InputError("the saved cache does not fit: its eviction state is damaged")
     }
-    return true
+    ring.base.update(from: floats, count: floats.count)
   }
 }
 

@@ -141,13 +141,8 @@ final class VaSEAttnV: CachePolicy {
   var state: [UInt32] { recent.words }
 
   /// Takes a saved state over.
-  ///
-  /// - Throws: `InputError` for one of another size, or with numbers that are none.
-  func restore(_ saved: SavedPolicy) throws {
-    guard recent.restore(saved.words) else {
-      throw InputError("the saved cache does not fit: its eviction state is damaged")
-    }
-  }
+  /// - Throws: `InputError` for one that does not fit.
+  func restore(_ saved: SavedPolicy) throws { try recent.restore(saved) }
 }
 
 extension SettledCall {
